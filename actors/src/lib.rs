@@ -1,0 +1,4 @@
+//! Who tells whom: supervised actors that take a person's message to the friend's answer.
+
+pub mod ports;
+pub mod types;

@@ -1,0 +1,3 @@
+//! Everything about GGUF models: the batching engine that answers many users at once, and the ways into the format.
+
+pub mod request;

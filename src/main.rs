@@ -1,0 +1,2 @@
+//! ai-friend.
+fn main() {}
