@@ -212,7 +212,7 @@ pub enum Role {
 #[serde(default)]
 pub struct Profile {
     /// The smoothed scores after the last message.
-    pub mood: Option<Scores>,
+    pub mood: Option<Mood>,
     /// The mode of the last answer.
     pub mode: Option<String>,
     /// Confirmed by a button: an adult who wants to be flirted with.
@@ -221,6 +221,15 @@ pub struct Profile {
     pub last_scores: Option<Scores>,
     /// False after the person blocked the bot: nothing is sent until they come back.
     pub inactive: bool,
+}
+
+/// An exponential mean of a person's scores, with the weight it stands on (so that the first message counts whole).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mood {
+    /// The mean.
+    pub scores: Scores,
+    /// The sum of the weights of all messages in it: 1 after the first, towards 1 / (1 - decay).
+    pub weight: f32,
 }
 
 /// Something to send that must not be lost: an outbox row holds one.
