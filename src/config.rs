@@ -1,0 +1,5 @@
+//! Settings of the whole program.
+
+mod secret;
+
+pub use secret::Secret;

@@ -1,0 +1,3 @@
+//! The runtime for AI companions on Telegram: adapters to the outside world, settings, and their composition.
+
+pub mod config;
