@@ -1,3 +1,4 @@
 //! The runtime for AI companions on Telegram: adapters to the outside world, settings, and their composition.
 
+pub mod adapters;
 pub mod config;

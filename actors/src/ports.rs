@@ -145,7 +145,7 @@ pub trait Store: Send + Sync {
     /// The chat's oldest outbox row that is not sent.
     async fn next_out(&self, bot: i64, chat: ChatId) -> Result<Option<OutRow>, StoreError>;
 
-    /// Moves an outbox row to another state.
+    /// Moves an outbox row to another state, and counts its [`OutRow::attempts`].
     async fn mark(&self, row: i64, state: OutState) -> Result<(), StoreError>;
 
     /// Moves a chat's rows to its new id, after a group became a supergroup.
@@ -205,7 +205,8 @@ pub struct OutRow {
     pub outgoing: Outgoing,
     /// How far it came.
     pub state: OutState,
-    /// Sends begun.
+    /// Sends begun whose outcome is not known to be "not done": [`OutState::Sending`] adds one, and going back to
+    /// [`OutState::Pending`] takes it off again. So a row found in `Sending` with 1 was perhaps sent once.
     pub attempts: u32,
 }
 

@@ -1,0 +1,1 @@
+//! Every vendor's API is named below here and nowhere else: each module implements one port with the real thing.
