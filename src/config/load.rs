@@ -1,0 +1,191 @@
+//! From file, environment and flags to one checked [`Config`]: every problem found is reported, not just the first.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use toml::Value;
+use toml::de::{DeTable, DeValue};
+
+use super::setting::{Field, Raw};
+use super::{Config, ConfigError, Place, Problem, nearest};
+
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "ai-friend.toml";
+
+/// Where settings come from; the later ones win.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file that was asked for. None: `ai-friend.toml` in the working directory, if it is there.
+    pub file: Option<PathBuf>,
+    /// The environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Flags: flag, section, key, value.
+    pub flags: Vec<(&'static str, &'static str, &'static str, String)>,
+}
+
+/// Settings, and what the user should hear about them.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+    /// Things that look like mistakes but are none for certain.
+    pub warnings: Vec<String>,
+}
+
+/// Reads all sources.
+///
+/// # Errors
+/// [`ConfigError`], which names place, setting, what was found and what was expected.
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
+    let default = Path::new(DEFAULT_FILE);
+    let file = sources.file.clone().or_else(|| default.exists().then(|| default.to_owned()));
+    let mut into = Into { config: Config::default(), problems: Vec::new() };
+    if let Some(path) = &file {
+        into.file(path)?;
+    }
+    let warnings = into.environment(&sources.env);
+    for (flag, section, key, value) in &sources.flags {
+        into.set(Place::Flag(flag), section, key, &Raw::Text(value.clone()));
+    }
+    let Into { config, mut problems } = into;
+    if problems.is_empty() {
+        problems = config.check();
+    }
+    if problems.is_empty() { Ok(Loaded { config, file, warnings }) } else { Err(ConfigError::Invalid(problems)) }
+}
+
+struct Into {
+    config: Config,
+    problems: Vec<Problem>,
+}
+
+impl Into {
+    fn set(&mut self, place: Place, section: &str, key: &str, raw: &Raw) {
+        if let Err(message) = self.config.set(section, key, raw) {
+            self.problems.push(Problem { place, setting: Some(format!("{section}.{key}")), message });
+        }
+    }
+
+    fn complain(&mut self, place: Place, message: String) {
+        self.problems.push(Problem { place, setting: None, message });
+    }
+
+    fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let bytes = std::fs::read(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            ConfigError::NotUtf8 { path: path.to_owned(), line: 1 + good.iter().filter(|&&b| b == b'\n').count() }
+        })?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax {
+            path: path.to_owned(),
+            line: line_at(text, error.span().map_or(0, |span| span.start)),
+            message: error.message().to_owned(),
+        })?;
+        let lines = key_lines(text);
+        let place = |name: &str| Place::File(path.to_owned(), lines.get(name).copied().unwrap_or(0));
+        let sections = Config::sections();
+        for (section, value) in &table {
+            let Some((_, _, fields)) = sections.iter().find(|(name, ..)| name == section) else {
+                let message = unknown_section(section, &sections);
+                self.complain(place(section), message);
+                continue;
+            };
+            let Value::Table(settings) = value else {
+                self.complain(place(section), format!("[{section}] is a section, but a single value was given"));
+                continue;
+            };
+            for (key, value) in settings {
+                let full = format!("{section}.{key}");
+                if fields.iter().any(|field| field.name == key) {
+                    self.set(place(&full), section, key, &Raw::Toml(value.clone()));
+                } else {
+                    let message = unknown_key(section, key, fields, &sections);
+                    self.complain(place(&full), message);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An empty variable counts as not set: that is how compose files pass on what nobody gave.
+    fn environment(&mut self, env: &[(OsString, OsString)]) -> Vec<String> {
+        let sections = Config::sections();
+        let variables: Vec<(String, &str, &str)> = sections
+            .iter()
+            .flat_map(|&(section, _, fields)| fields.iter().map(move |f| (f.variable(section), section, f.name)))
+            .collect();
+        let mut warnings = Vec::new();
+        for (name, value) in env {
+            let Some(name) = name.to_str() else { continue };
+            let known = variables.iter().find(|(variable, ..)| variable == name);
+            let place = Place::Environment(name.to_owned());
+            match (known, value.to_str()) {
+                (_, Some("")) => {}
+                (Some(_), None) => self.complain(place, "its value is not valid UTF-8 text".to_owned()),
+                (Some((_, section, key)), Some(value)) => self.set(place, section, key, &Raw::Text(value.to_owned())),
+                (None, _) if name.starts_with("AI_FRIEND_") && name != "AI_FRIEND_CONFIG" => {
+                    let nearest = nearest(name, variables.iter().map(|(variable, ..)| variable.as_str()));
+                    let message = format!("no setting has this name; did you mean {}?", nearest.unwrap_or_default());
+                    let ours = |&(section, ..): &(&str, _, _)| {
+                        name.starts_with(&format!("AI_FRIEND_{}_", section.to_uppercase()))
+                    };
+                    if sections.iter().any(ours) {
+                        self.complain(place, message);
+                    } else {
+                        warnings.push(format!("{place}: {message}"));
+                    }
+                }
+                (None, _) => {}
+            }
+        }
+        warnings
+    }
+}
+
+type Known = (&'static str, &'static [&'static str], &'static [Field]);
+
+fn unknown_section(section: &str, sections: &[Known]) -> String {
+    let owner = sections.iter().find(|(_, _, fields)| fields.iter().any(|field| field.name == section));
+    match owner {
+        Some((owner, ..)) => format!("`{section}` is a setting of the section [{owner}]: move it there"),
+        None => {
+            let nearest = nearest(section, sections.iter().map(|(name, ..)| *name)).unwrap_or_default();
+            format!("unknown section [{section}]; did you mean [{nearest}]?")
+        }
+    }
+}
+
+fn unknown_key(section: &str, key: &str, fields: &[Field], sections: &[Known]) -> String {
+    let owner = sections.iter().find(|(_, _, fields)| fields.iter().any(|field| field.name == key));
+    match owner {
+        Some((owner, ..)) => format!("unknown key `{key}` in [{section}]; it belongs to [{owner}]"),
+        None => {
+            let nearest = nearest(key, fields.iter().map(|field| field.name)).unwrap_or_default();
+            format!("unknown key `{key}` in [{section}]; did you mean `{nearest}`?")
+        }
+    }
+}
+
+/// The line of every section and key, by `section` and `section.key`.
+fn key_lines(text: &str) -> HashMap<String, usize> {
+    let mut lines = HashMap::new();
+    let Ok(document) = DeTable::parse(text) else { return lines };
+    for (section, value) in document.get_ref() {
+        lines.insert(section.get_ref().to_string(), line_at(text, section.span().start));
+        if let DeValue::Table(settings) = value.get_ref() {
+            for key in settings.keys() {
+                let name = format!("{}.{}", section.get_ref(), key.get_ref());
+                lines.insert(name, line_at(text, key.span().start));
+            }
+        }
+    }
+    lines
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count()
+}

@@ -1,0 +1,201 @@
+//! Every setting there is, with its default, its range and what it does. The example file is made from these comments.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use friend_actors::types::Label;
+
+use super::Secret;
+use super::setting::{choice, sections};
+
+sections! {
+    /// The messenger.
+    Telegram in "telegram" {
+        /// The bot's token, from @BotFather. Better given as TG_BOT_TOKEN: files get copied.
+        token: Option<Secret> = None, env "TG_BOT_TOKEN";
+        /// The Bot API's base; the bot appends /bot<token>/<method>. A Bot API server of your own works too.
+        api_url: String = "https://api.telegram.org".to_owned(), env "TG_API_URL";
+        /// How long one getUpdates call waits for news, in seconds.
+        poll_timeout_s: u64 = 25, 0..=50;
+        /// When a call is given up, in seconds; above poll_timeout_s.
+        request_timeout_s: u64 = 60, 1..=300;
+        /// Shows the answer as it grows (private chats).
+        streaming: bool = true;
+        /// Shortest time between two previews of a growing answer, in milliseconds.
+        preview_interval_ms: u64 = 1000, 200..=20000;
+        /// What to do when a connection broke and nobody knows whether the message arrived: "resend" (once; the person
+        /// may see it twice) or "mark" (never; the person may miss it).
+        ambiguous_send: AmbiguousSend = AmbiguousSend::Resend;
+    }
+
+    /// The language model and the engine that batches everyone's answers.
+    Model in "model" {
+        /// A name of the catalogue (`ai-friend models list`), a .gguf file, or a model folder.
+        name: String = "smollm2-135m-instruct".to_owned(), env "MODEL";
+        /// A LoRA adapter in GGUF, instead of the catalogue's.
+        adapter: Option<PathBuf> = None;
+        /// How strongly the adapter acts; 1 is as trained.
+        adapter_scale: f32 = 1.0, -8.0..=8.0;
+        /// False runs the bare model (also --no-adapter).
+        use_adapter: bool = true;
+        /// Tokens that one conversation may hold in the model's context.
+        context_tokens: u32 = 2048, 256..=131072;
+        /// Most answers generated at once.
+        slots: u32 = 32, 1..=240;
+        /// Most conversations kept in the KV cache, those being answered included.
+        lanes: u32 = 64, 1..=240;
+        /// KV cells in all, in tokens; conversations share them.
+        kv_tokens: u32 = 32768, 512..=16777216;
+        /// Most tokens computed in one step.
+        batch_tokens: u32 = 512, 16..=8192;
+        /// Requests that may wait for a slot; beyond it the friend says that it is busy.
+        queue_requests: usize = 256, 1..=100000;
+        /// Threads of the engine; 0 measures and chooses.
+        threads: u32 = 0, 0..=512;
+        /// Layers on the GPU; 0 is CPU only, 999 is all.
+        gpu_layers: u32 = 0, 0..=999;
+        /// Gap between two tokens of one answer that scheduling aims at, in milliseconds.
+        inter_token_target_ms: u64 = 100, 5..=10000;
+    }
+
+    /// The emotion classifier, and how its scores are smoothed.
+    Emotion in "emotion" {
+        /// Folder with model.onnx, tokenizer.json and config.json.
+        model: PathBuf = PathBuf::from("models/emotion");
+        /// ONNX Runtime's shared library; without it the one that `make models` fetched.
+        onnxruntime: Option<PathBuf> = None, env "ORT_DYLIB_PATH";
+        /// The model's labels in our words (anger, disgust, fear, joy, neutral, sadness, surprise), where they differ:
+        /// labels = { LABEL_0 = "anger", LABEL_1 = "disgust" }
+        labels: BTreeMap<String, Label> = BTreeMap::new();
+        /// Longer messages are shortened to this many tokens.
+        max_length_tokens: u32 = 128, 8..=512;
+        /// Most messages scored in one run.
+        batch_max_messages: usize = 32, 1..=1024;
+        /// How long a message waits for others to be scored with it, in milliseconds.
+        batch_wait_ms: u64 = 4, 0..=1000;
+        /// Messages that may wait to be scored.
+        queue_messages: usize = 1024, 1..=100000;
+        /// After this the conversation goes on as if the message were neutral, in milliseconds.
+        deadline_ms: u64 = 1500, 10..=60000;
+        /// Messages after which an old mood counts half; 0 forgets at once (no smoothing).
+        half_life_messages: f32 = 1.0, 0.0..=100.0;
+        /// How far a score must cross a threshold to change the mode back, as a probability.
+        hysteresis: f32 = 0.05, 0.0..=0.5;
+    }
+
+    /// Who the friend is.
+    Persona in "persona" {
+        /// A persona file; without it the built-in one, personas/arthur.toml.
+        path: Option<PathBuf> = None, env "AI_FRIEND_PERSONA";
+    }
+
+    /// How a conversation is led.
+    Conversation in "conversation" {
+        /// Messages that follow each other within this time are answered as one, in milliseconds.
+        burst_quiet_ms: u64 = 700, 0..=60000;
+        /// No burst is waited for longer than this, in milliseconds.
+        burst_max_ms: u64 = 5000, 0..=300000;
+        /// How often new messages may interrupt one answer before it is finished all the same.
+        max_cancels: u32 = 3, 0..=100;
+        /// Turns of history that the model is given, at most.
+        history_turns: usize = 40, 1..=1000;
+        /// An answer that takes longer is given up with a kind word, in seconds.
+        reply_deadline_s: u64 = 120, 1..=3600;
+        /// Conversations that are silent for longer leave the memory (never the store), in seconds.
+        idle_evict_s: u64 = 900, 1..=604800;
+        /// Conversations in memory at once, at most.
+        max_sessions: usize = 20000, 1..=1000000;
+        /// Messages of one person that may wait for an answer; older ones are merged first.
+        max_waiting_messages: usize = 64, 1..=1000;
+        /// Longer messages are shortened before the model reads them, in characters.
+        max_message_chars: usize = 4096, 1..=65536;
+    }
+
+    /// What is kept, and for how long.
+    Store in "store" {
+        /// The data folder. One process at a time.
+        data: PathBuf = PathBuf::from("./data"), env "AI_FRIEND_DATA";
+        /// Days that conversations are kept; 0 keeps them until the person says /forget.
+        keep_turns_days: u32 = 0, 0..=36500;
+        /// Days that keys of updates are kept, so that none is taken twice (Telegram repeats them for one day).
+        keep_update_keys_days: u32 = 7, 2..=365;
+        /// Requests that may wait for the database.
+        queue_requests: usize = 4096, 16..=1000000;
+        /// Most requests committed together.
+        group_max_requests: usize = 256, 1..=4096;
+        /// The database's largest size in MiB; 0 is no limit but the disk's.
+        max_size_mib: u64 = 0, 0..=16777216;
+    }
+
+    /// Where models are kept and where they come from.
+    Models in "models" {
+        /// The folder of downloaded and converted models.
+        dir: PathBuf = PathBuf::from("./models/cache"), env "AI_FRIEND_MODELS";
+        /// The model hub, or a mirror of it.
+        hub_url: String = "https://huggingface.co".to_owned(), env "HF_ENDPOINT";
+        /// The hub's token, for models that ask for one.
+        hub_token: Option<Secret> = None, env "HF_TOKEN";
+    }
+
+    /// What happens when a message speaks of self-harm.
+    Safety in "safety" {
+        /// Answers with the text below instead of a generated one.
+        enabled: bool = true;
+        /// The answer. Name the helplines of your users' countries.
+        answer: String = SAFETY_ANSWER.to_owned();
+    }
+
+    /// The log. It never holds message text.
+    Log in "log" {
+        /// error, warn, info, debug or trace, also per module: "info,friend_actors=debug".
+        level: String = "info".to_owned(), env "AI_FRIEND_LOG";
+        /// "text" for people, "json" for machines.
+        format: LogFormat = LogFormat::Text;
+    }
+
+    /// Health and metrics over HTTP.
+    Web in "web" {
+        /// Address to listen on, such as "127.0.0.1:9090". Not set: off.
+        listen: Option<String> = None;
+    }
+
+    /// What happens when a part of the program breaks.
+    Supervision in "supervision" {
+        /// Restarts within restart_period_s after which the program gives up and exits.
+        restart_intensity: u32 = 8, 0..=1000;
+        /// The period that restarts are counted in, in seconds.
+        restart_period_s: u64 = 60, 1..=86400;
+        /// Pause before the first restart, in milliseconds; doubled each time.
+        backoff_min_ms: u64 = 50, 0..=60000;
+        /// Longest pause before a restart, in milliseconds.
+        backoff_max_ms: u64 = 10000, 0..=600000;
+        /// How long answers in flight may take when the program is asked to stop, in seconds.
+        shutdown_grace_s: u64 = 20, 0..=600;
+    }
+}
+
+choice! {
+    /// What to do when nobody knows whether a message arrived.
+    AmbiguousSend {
+        /// Send it once more: at most one duplicate, nothing missing.
+        Resend = "resend",
+        /// Do not: at most one missing, no duplicate.
+        Mark = "mark",
+    }
+}
+
+choice! {
+    /// How the log looks.
+    LogFormat {
+        /// One line an event, for people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+const SAFETY_ANSWER: &str = "I'm really glad you told me, and I'm sorry it hurts this much. I'm a bot, and you deserve \
+    a person right now. If you might act on this, please call your emergency number (112 in Europe, 911 in the US and \
+    Canada). You can talk to someone any hour: 988 in the US and Canada, 116 123 in the UK and Ireland, and \
+    findahelpline.com lists free lines in other countries. Is there someone near you who could sit with you? I'm still \
+    here, and you can keep writing to me.";
