@@ -1,0 +1,111 @@
+//! What may be lost: typing and previews. Nothing here is retried, and nothing here delays a row.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::time::Instant;
+
+use super::Shared;
+use crate::messages::Preview;
+use crate::ports::ApiError;
+use crate::split::{MOST_UNITS, clip};
+use crate::types::ChatId;
+
+/// Shows "typing…" again and again until it is turned off, the chat refuses it, or it has lasted too long.
+pub(super) async fn typing(shared: Rc<Shared>, chat: ChatId, turn: u64) {
+    let settings = shared.parts.settings;
+    let end = Instant::now() + settings.typing_most;
+    while shared.is_typing(chat, turn) && Instant::now() < end {
+        let mut pause = settings.typing_every;
+        if let Ok(_permit) = shared.ephemera.try_acquire() {
+            match shared.parts.messenger.typing(chat).await {
+                Err(ApiError::RetryAfter(wait)) => pause = pause.max(wait),
+                Err(ApiError::Forbidden | ApiError::Rejected(_)) => break,
+                _ => {}
+            }
+        }
+        tokio::time::sleep(pause.min(settings.typing_most)).await;
+    }
+    shared.end_typing(chat, turn);
+}
+
+/// Shows a chat's latest preview, again when there is a later one, never faster than the settings say.
+pub(super) async fn previews(shared: Rc<Shared>, chat: ChatId) {
+    let settings = shared.parts.settings;
+    while let Some(Preview { draft_id, text, .. }) = shared.take_preview(chat) {
+        let mut pause = settings.preview_every;
+        if let Ok(_permit) = shared.ephemera.try_acquire() {
+            match shared.parts.messenger.draft(chat, draft_id, clip(&text, MOST_UNITS)).await {
+                Ok(()) => {
+                    shared.parts.counters.previews.fetch_add(1, Relaxed);
+                }
+                Err(ApiError::RetryAfter(wait)) => pause = pause.max(wait),
+                Err(_) => {}
+            }
+        }
+        tokio::time::sleep(pause.min(settings.typing_most)).await;
+    }
+}
+
+impl Shared {
+    /// Turns typing on or off. Some: the caller must run the loop of this turn.
+    pub(super) fn set_typing(&self, chat: ChatId, on: bool) -> Option<u64> {
+        let state = &mut *self.state.borrow_mut();
+        if !on {
+            state.typing.remove(&chat);
+            return None;
+        }
+        let room = state.typing.len() < self.parts.settings.lanes && !self.parts.stop.is_cancelled();
+        if !room || state.typing.contains_key(&chat) {
+            return None;
+        }
+        state.typing_turns += 1;
+        state.typing.insert(chat, state.typing_turns);
+        Some(state.typing_turns)
+    }
+
+    fn is_typing(&self, chat: ChatId, turn: u64) -> bool {
+        !self.parts.stop.is_cancelled() && self.state.borrow().typing.get(&chat) == Some(&turn)
+    }
+
+    fn end_typing(&self, chat: ChatId, turn: u64) {
+        if self.is_typing(chat, turn) {
+            self.state.borrow_mut().typing.remove(&chat);
+        }
+    }
+
+    /// Replaces what is shown next. True: the caller must run the chat's loop.
+    pub(super) fn offer_preview(&self, preview: Preview) -> bool {
+        let (state, chat) = (&mut *self.state.borrow_mut(), preview.chat);
+        let possible = chat.0 > 0 && preview.draft_id != 0 && !preview.text.trim().is_empty();
+        if !possible || self.parts.stop.is_cancelled() {
+            return false;
+        }
+        if let Some(next) = state.previews.get_mut(&chat) {
+            *next = Some(preview);
+            return false;
+        }
+        let room = state.previews.len() < self.parts.settings.lanes;
+        if room {
+            state.previews.insert(chat, Some(preview));
+        }
+        room
+    }
+
+    /// What to show now. None ends the chat's loop.
+    fn take_preview(&self, chat: ChatId) -> Option<Preview> {
+        let state = &mut *self.state.borrow_mut();
+        let next = state.previews.get_mut(&chat).and_then(Option::take);
+        if next.is_none() {
+            state.previews.remove(&chat);
+        }
+        next
+    }
+
+    /// A message is on its way: a preview that still waits would only appear after it.
+    pub(super) fn drop_preview(&self, chat: ChatId) {
+        if let Some(next) = self.state.borrow_mut().previews.get_mut(&chat) {
+            *next = None;
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! One chat's way out: row after row, until none is left.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use actix::Recipient;
+use rand::Rng;
+
+use super::{AmbiguousSend, Shared};
+use crate::messages::{ChatGone, Fatal, OutboxWake};
+use crate::pace::Rate;
+use crate::ports::{ApiError, OutRow, OutState, StoreError};
+use crate::types::ChatId;
+
+/// Works on a chat until it has no rows, or until the process stops.
+pub(super) async fn run(shared: Rc<Shared>, chat: ChatId, outbox: Recipient<OutboxWake>) {
+    let mut store_failures = 0;
+    loop {
+        let step = match shared.parts.store.next_out(shared.parts.bot, chat).await {
+            Ok(Some(row)) => one_row(&shared, row, &outbox).await,
+            Ok(None) if shared.look_again(chat) => Ok(Next::Row),
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        match step {
+            Ok(Next::Row) => store_failures = 0,
+            Ok(Next::Stop) => break,
+            Err(StoreError::Stopped) => {
+                let reason = "the store has stopped, so nothing can be sent safely".to_owned();
+                let _ = shared.parts.fatal.send(Fatal { actor: "outbox", reason }).await;
+                break;
+            }
+            Err(error) => {
+                store_failures += 1;
+                tracing::warn!(chat = chat.0, %error, "the outbox cannot use the store");
+                if shared.stopped_within(shared.store_pause(store_failures)).await {
+                    break;
+                }
+            }
+        }
+    }
+    shared.state.borrow_mut().lanes.remove(&chat);
+}
+
+/// Wakes every chat that has rows: all at boot, later those whose wake-up was lost. Also forgets quiet chats' pace.
+pub(super) async fn sweep(shared: Rc<Shared>, outbox: Recipient<OutboxWake>) {
+    let mut ticks = tokio::time::interval(shared.parts.settings.sweep_every);
+    loop {
+        tokio::select! {
+            () = shared.parts.stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        shared.forget_idle();
+        match shared.parts.store.unsent(shared.parts.bot).await {
+            Ok(chats) => {
+                for chat in chats {
+                    // Waits for room in the mailbox, so that a long list neither floods it nor is cut short.
+                    let _ = outbox.send(OutboxWake { chat }).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "chats with unsent messages could not be read"),
+        }
+    }
+}
+
+/// How a lane goes on.
+enum Next {
+    /// With the oldest row, which may be the same one.
+    Row,
+    /// Not at all: the process ends.
+    Stop,
+}
+
+/// Takes one row as far as it comes now: waits for its turn, commits, sends, writes the outcome.
+async fn one_row(shared: &Shared, row: OutRow, outbox: &Recipient<OutboxWake>) -> Result<Next, StoreError> {
+    let (chat, rate) = (row.chat, Rate::of(row.chat));
+    if row.state == OutState::Sending && !may_resend(shared, &row) {
+        tracing::warn!(chat = chat.0, row = row.id, "perhaps sent, and not sent again");
+        write(shared, row.id, OutState::Ambiguous).await?;
+        return Ok(Next::Row);
+    }
+    loop {
+        let wait = shared.pace(chat, |pace, now| pace.wait(rate, now));
+        if wait.is_zero() {
+            break;
+        }
+        if shared.stopped_within(wait).await {
+            return Ok(Next::Stop);
+        }
+    }
+    let Ok(_permit) = shared.permits.acquire().await else { return Ok(Next::Stop) };
+    if shared.parts.stop.is_cancelled() {
+        return Ok(Next::Stop);
+    }
+    let _in_flight = shared.parts.in_flight.token();
+
+    shared.parts.store.mark(row.id, OutState::Sending).await?;
+    shared.drop_preview(chat);
+    shared.pace(chat, |pace, now| pace.sent(rate, now));
+    let outcome = shared.parts.messenger.send(chat, &row.outgoing).await;
+    settle(shared, &row, outcome.map(|_| ()), outbox).await?;
+    Ok(Next::Row)
+}
+
+/// Whether a row found in `sending` goes out once more. Nobody wrote the outcome of its last send: the process died,
+/// or no clear answer came.
+fn may_resend(shared: &Shared, row: &OutRow) -> bool {
+    shared.parts.settings.ambiguous == AmbiguousSend::Resend && row.attempts <= 1
+}
+
+/// Writes what became of a send.
+async fn settle(
+    shared: &Shared,
+    row: &OutRow,
+    outcome: Result<(), ApiError>,
+    outbox: &Recipient<OutboxWake>,
+) -> Result<(), StoreError> {
+    let chat = row.chat;
+    let counters = &shared.parts.counters;
+    let (state, counter) = match outcome {
+        Ok(()) | Err(ApiError::NotModified) => {
+            shared.pace(chat, |pace, _| pace.succeeded());
+            (OutState::Sent, &counters.sent)
+        }
+        Err(ApiError::RetryAfter(wait)) => {
+            tracing::info!(chat = chat.0, wait_s = wait.as_secs(), "the messenger asks this chat to wait");
+            shared.pace(chat, |pace, now| pace.retry_after(wait, now));
+            (OutState::Pending, &counters.limited)
+        }
+        Err(ApiError::Forbidden) => {
+            tracing::info!(chat = chat.0, "this chat does not want messages");
+            let _ = shared.parts.gone.try_send(ChatGone { chat }); // Lost: the next row meets the same answer.
+            (OutState::Failed, &counters.failed)
+        }
+        Err(ApiError::Migrated(to)) if to != chat => {
+            tracing::info!(from = chat.0, to = to.0, "the group has a new id");
+            write(shared, row.id, OutState::Pending).await?;
+            shared.parts.store.migrate(shared.parts.bot, chat, to).await?;
+            let _ = outbox.try_send(OutboxWake { chat: to }); // Lost: the sweep repeats it.
+            return Ok(());
+        }
+        Err(error @ (ApiError::Rejected(_) | ApiError::Migrated(_))) => {
+            tracing::error!(chat = chat.0, row = row.id, kind = ?row.outgoing, %error, "refused for good");
+            (OutState::Failed, &counters.failed)
+        }
+        Err(error @ ApiError::Ambiguous(_)) => {
+            shared.back_off(chat);
+            tracing::warn!(chat = chat.0, row = row.id, %error, "perhaps sent");
+            counters.ambiguous.fetch_add(1, Relaxed);
+            return Ok(()); // It stays in `sending`: the next look at it decides.
+        }
+        Err(error @ (ApiError::Unreachable(_) | ApiError::Conflict | ApiError::Unauthorized(_))) => {
+            let wait = shared.back_off(chat);
+            tracing::warn!(chat = chat.0, %error, retry_ms = wait.as_millis() as u64, "not sent yet");
+            if matches!(error, ApiError::Unauthorized(_)) {
+                let _ = shared.parts.fatal.try_send(Fatal { actor: "outbox", reason: error.to_string() });
+            }
+            (OutState::Pending, &counters.retried)
+        }
+    };
+    write(shared, row.id, state).await?;
+    counter.fetch_add(1, Relaxed);
+    Ok(())
+}
+
+/// Writes an outcome, as often as it takes: a forgotten `sent` would be a duplicate.
+async fn write(shared: &Shared, row: i64, state: OutState) -> Result<(), StoreError> {
+    let mut failures = 0;
+    loop {
+        match shared.parts.store.mark(row, state).await {
+            Ok(()) => return Ok(()),
+            Err(error) if error == StoreError::Stopped || shared.parts.stop.is_cancelled() => return Err(error),
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(row, ?state, %error, "an outcome could not be written yet");
+                tokio::time::sleep(shared.store_pause(failures)).await;
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Whether a wake-up came while the lane found nothing; if none did, the lane is closed.
+    fn look_again(&self, chat: ChatId) -> bool {
+        let lanes = &mut self.state.borrow_mut().lanes;
+        let again = lanes.insert(chat, false).unwrap_or(false);
+        if !again {
+            lanes.remove(&chat);
+        }
+        again
+    }
+
+    /// A call for this chat failed in a way that may pass. Returns the wait.
+    fn back_off(&self, chat: ChatId) -> Duration {
+        let jitter = self.jitter();
+        self.pace(chat, |pace, now| pace.failed(self.parts.settings.backoff, jitter, now))
+    }
+
+    fn store_pause(&self, failures: u32) -> Duration {
+        self.parts.settings.backoff.delay(failures, self.jitter())
+    }
+
+    fn jitter(&self) -> f64 {
+        self.state.borrow_mut().jitter.random()
+    }
+
+    /// Waits. True if the process began to stop meanwhile.
+    async fn stopped_within(&self, wait: Duration) -> bool {
+        tokio::time::timeout(wait, self.parts.stop.cancelled()).await.is_ok()
+    }
+}
