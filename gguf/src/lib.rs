@@ -1,3 +1,4 @@
 //! Everything about GGUF models: the batching engine that answers many users at once, and the ways into the format.
 
+pub mod convert;
 pub mod request;

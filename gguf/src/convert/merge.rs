@@ -1,0 +1,101 @@
+//! Base and LoRA to one GGUF: every matrix W that the adapter changes becomes W + scale · alpha/r · B·A.
+
+use std::path::{Path, PathBuf};
+
+use super::adapter::Adapter;
+use super::encode;
+use super::error::ConvertError;
+use super::format::{GgmlType, GgufFile, MetaValue, TensorPlan};
+use super::gptneox::{Geometry, Mapped, RowOrder};
+use super::lora::open_peft;
+use super::model::{Base, Dtype, RowSource, Summary, write};
+use super::progress::Progress;
+
+/// What to merge.
+#[derive(Clone, Debug)]
+pub struct MergeOptions {
+    /// The base: a Hugging Face folder, or a GGUF in F32, F16, BF16 or Q8_0.
+    pub base: PathBuf,
+    /// The adapter: a PEFT folder or a GGUF.
+    pub adapter: PathBuf,
+    /// Factor on the adapter's own scale; 1.0 is as it was trained.
+    pub scale: f32,
+    /// The GGUF to write.
+    pub output: PathBuf,
+    /// How matrices are written.
+    pub dtype: Dtype,
+}
+
+/// Merges an adapter into its base.
+///
+/// # Errors
+/// [`ConvertError`] as for converting either; also when the adapter does not fit the base.
+pub fn merge(options: &MergeOptions, progress: &mut dyn Progress) -> Result<Summary, ConvertError> {
+    if !options.scale.is_finite() {
+        return Err(ConvertError::Unsupported(format!("the scale {} is no number to merge with", options.scale)));
+    }
+    let (base, geometry) = if options.base.is_dir() {
+        (Base::of_folder(&options.base, options.dtype)?, super::lora::geometry_of(&options.base)?)
+    } else {
+        of_gguf(&options.base, options.dtype)?
+    };
+    let adapter = if options.adapter.is_dir() {
+        open_peft(&options.adapter, geometry)?
+    } else {
+        Adapter::open_gguf(&options.adapter)?
+    };
+    check_fit(&adapter, &base)?;
+    write(&base, Some((&adapter, options.scale)), &options.output, progress)
+}
+
+fn check_fit(adapter: &Adapter, base: &Base) -> Result<(), ConvertError> {
+    for pair in &adapter.pairs {
+        let plan = base.tensors.iter().map(|tensor| &tensor.plan).find(|plan| plan.name == pair.target);
+        let shape = (pair.a.len() as u64 / pair.rank, pair.b.len() as u64 / pair.rank);
+        match plan.map(|plan| &plan.dims[..]) {
+            Some([columns, rows]) if (*columns, *rows) == shape => {}
+            Some(dims) => {
+                return Err(ConvertError::tensor(
+                    &pair.target,
+                    format!("the adapter is for {shape:?}, the base has {dims:?}"),
+                ));
+            }
+            None => {
+                return Err(ConvertError::tensor(
+                    &pair.target,
+                    "the adapter changes it, and the base does not have it",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn of_gguf(path: &Path, dtype: Dtype) -> Result<(Base, Geometry), ConvertError> {
+    let file = GgufFile::open(path)?;
+    let geometry = Geometry::of_metadata(&file.metadata)?;
+    let mut metadata = file.metadata.clone();
+    metadata.set("general.file_type", MetaValue::U32(dtype.file_type()));
+    let mut tensors = Vec::new();
+    for tensor in &file.tensors {
+        let vector = tensor.dims.len() == 1;
+        let kind = if vector || dtype.kind().bytes(tensor.dims[0]).is_none() { GgmlType::F32 } else { dtype.kind() };
+        let plan = TensorPlan { name: tensor.name.clone(), dims: tensor.dims.clone(), kind };
+        tensors.push(Mapped { plan, source: tensor.name.clone(), order: RowOrder::AsIs });
+    }
+    Ok((Base { metadata, tensors, values: Box::new(file) }, geometry))
+}
+
+impl RowSource for GgufFile {
+    fn rows(&self, name: &str, first: u64, rows: u64, out: &mut Vec<f32>) -> Result<(), ConvertError> {
+        let tensor = self.tensor(name).ok_or_else(|| ConvertError::tensor(name, "is missing"))?;
+        // A vector is a column here, as in the writer; vectors are in unblocked types, so a row is one value.
+        let columns = if tensor.dims.len() == 1 { 1 } else { tensor.dims[0] };
+        let row = tensor.kind.bytes(columns);
+        let row = row.ok_or_else(|| ConvertError::tensor(name, "is a vector in a blocked type"))?;
+        let bytes = usize::try_from(rows * row).map_err(|_| ConvertError::tensor(name, "is too large"))?;
+        let mut buffer = vec![0; bytes];
+        self.read_at(tensor, first * row, &mut buffer)?;
+        encode::decode(tensor.kind, &buffer, out).map_err(|reason| ConvertError::tensor(name, reason))
+    }
+}

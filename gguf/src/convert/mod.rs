@@ -1,0 +1,28 @@
+//! The ways into GGUF: a Hugging Face GPT-NeoX checkpoint, a PEFT LoRA, both merged, or a synthesised model.
+//!
+//! Everything streams: one run of rows is read, reordered, encoded and written before the next, so that a checkpoint of
+//! 14 GB needs a few megabytes. Inputs may be hostile; every reader is bounded and none runs anything. Outputs appear
+//! under their name only when they are whole.
+
+pub mod adapter;
+mod config;
+mod encode;
+mod error;
+mod files;
+pub mod format;
+mod gptneox;
+mod lora;
+mod merge;
+mod model;
+pub mod parsers;
+mod progress;
+pub mod source;
+mod tokenizer;
+
+pub use config::NeoxConfig;
+pub use error::ConvertError;
+pub use gptneox::Geometry;
+pub use lora::{LoraOptions, convert_lora};
+pub use merge::{MergeOptions, merge};
+pub use model::{Dtype, ModelOptions, Summary, convert_model};
+pub use progress::Progress;

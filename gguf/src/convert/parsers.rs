@@ -1,0 +1,99 @@
+//! Every parser of this module as a function of bytes alone, so that fuzz targets and the tests' mutations can reach it
+//! without a file. None of them may panic, hang, or allocate more than a small multiple of what it is given.
+
+use std::path::Path;
+
+use super::error::{Blame, ConvertError};
+use super::format::Metadata;
+use super::{config, format, lora, source, tokenizer};
+
+/// A parser and its name.
+pub type Parser = (&'static str, fn(&[u8]) -> Result<(), String>);
+
+/// All of them.
+pub const PARSERS: [Parser; 8] = [
+    ("gguf", gguf),
+    ("safetensors", safetensors),
+    ("zip", zip),
+    ("pickle", pickle),
+    ("shard_index", shard_index),
+    ("model_config", model_config),
+    ("tokenizer", tokenizer),
+    ("adapter_config", adapter_config),
+];
+
+/// A GGUF file's header.
+///
+/// # Errors
+/// What is wrong, in words; likewise below.
+pub fn gguf(bytes: &[u8]) -> Result<(), String> {
+    format::parse_header(bytes).map(drop).map_err(words)
+}
+
+/// A safetensors header: the JSON after the length.
+///
+/// # Errors
+/// What is wrong.
+pub fn safetensors(bytes: &[u8]) -> Result<(), String> {
+    source::parse_safetensors_header(bytes, bytes.len() as u64 + 8).map(drop)
+}
+
+/// The directory of a PyTorch archive.
+///
+/// # Errors
+/// What is wrong.
+pub fn zip(bytes: &[u8]) -> Result<(), String> {
+    source::zip::entries(bytes, bytes.len() as u64).map(drop)
+}
+
+/// The pickle of a PyTorch checkpoint.
+///
+/// # Errors
+/// What is wrong.
+pub fn pickle(bytes: &[u8]) -> Result<(), String> {
+    source::pickle::tensors(bytes).map(drop)
+}
+
+/// The index of a sharded checkpoint.
+///
+/// # Errors
+/// What is wrong.
+pub fn shard_index(bytes: &[u8]) -> Result<(), String> {
+    source::index::parse(text(bytes)?, ".bin").map(drop)
+}
+
+/// A model's `config.json`.
+///
+/// # Errors
+/// What is wrong.
+pub fn model_config(bytes: &[u8]) -> Result<(), String> {
+    config::NeoxConfig::parse(text(bytes)?, &blame()).map(drop).map_err(words)
+}
+
+/// A `tokenizer.json`.
+///
+/// # Errors
+/// What is wrong.
+pub fn tokenizer(bytes: &[u8]) -> Result<(), String> {
+    tokenizer::add_tokenizer_text(&mut Metadata::default(), text(bytes)?, 512, &blame()).map_err(words)
+}
+
+/// A PEFT `adapter_config.json`.
+///
+/// # Errors
+/// What is wrong.
+pub fn adapter_config(bytes: &[u8]) -> Result<(), String> {
+    lora::PeftConfig::parse(text(bytes)?, &blame()).map(drop).map_err(words)
+}
+
+fn text(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes).map_err(|error| error.to_string())
+}
+
+fn blame() -> Blame {
+    Blame::new("input", Path::new("(bytes)"))
+}
+
+fn words(error: ConvertError) -> String {
+    error.to_string()
+}
