@@ -1,1 +1,3 @@
 //! Every vendor's API is named below here and nowhere else: each module implements one port with the real thing.
+
+pub mod telegram;
