@@ -1,9 +1,20 @@
 //! Who tells whom: supervised actors that take a person's message to the friend's answer.
 
+pub mod emotion;
+pub mod llm;
 pub mod messages;
+pub mod mode;
 pub mod outbox;
 pub mod pace;
+pub mod persona;
 pub mod poller;
 pub mod ports;
+pub mod reception;
+pub mod reply;
+pub mod report;
+pub mod safety;
 pub mod split;
+pub mod supervisor;
+pub mod texts;
 pub mod types;
+

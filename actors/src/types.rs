@@ -13,7 +13,7 @@ pub struct ChatId(pub i64);
 pub struct UserId(pub i64);
 
 /// One thing that a person did, decoded from one update.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incoming {
     /// Telegram's update id: the key of deduplication, not an order.
     pub update_id: i64,

@@ -1,0 +1,364 @@
+//! The straight line of a turn: score → choose mode → build prompt → generate → remember → deliver.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use actix::{Recipient, WeakRecipient};
+use friend_gguf::request::OwnerId;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::generation::{Generated, Generation};
+use crate::llm::{ForgetOwner, Generate};
+use crate::messages::{Felt, OutboxWake, Preview, ScoreText, Typing, Wake};
+use crate::persona::Persona;
+use crate::ports::{Change, ChatState, Pending, Store, StoreError};
+use crate::prompt::Template;
+use crate::reception::{Deed, Step, Words, next_step};
+use crate::report::{Observer, TurnReport};
+use crate::safety::{Safety, asks_if_bot};
+use crate::split::split;
+use crate::supervisor::Supervision;
+use crate::types::{ChatId, Outgoing, Role, Scores, Turn};
+
+/// Times and bounds of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConversationConfig {
+    /// A burst of messages is over after this much quiet.
+    pub burst_quiet: Duration,
+    /// And at the latest after this.
+    pub burst_max: Duration,
+    /// How often new words may cancel the answer to the ones before; then it is finished first.
+    pub max_cancels: u32,
+    /// Turns of history that a prompt may hold; the engine drops more if they do not fit.
+    pub history_turns: usize,
+    /// An answer that takes longer is given up and tried once more.
+    pub reply_deadline: Duration,
+    /// A session without work is let go after this.
+    pub idle_evict: Duration,
+    /// Of longer (merged) messages the end counts.
+    pub max_message_chars: usize,
+    /// Inbox rows looked at together.
+    pub inbox_rows: usize,
+    /// Whether answers are shown as they grow, in private chats.
+    pub streaming: bool,
+}
+
+impl Default for ConversationConfig {
+    fn default() -> Self {
+        Self {
+            burst_quiet: Duration::from_millis(500),
+            burst_max: Duration::from_secs(5),
+            max_cancels: 3,
+            history_turns: 60,
+            reply_deadline: Duration::from_secs(120),
+            idle_evict: Duration::from_secs(600),
+            max_message_chars: 4096,
+            inbox_rows: 64,
+            streaming: true,
+        }
+    }
+}
+
+/// The way to the outbox.
+#[derive(Clone)]
+pub struct OutboxLinks {
+    /// Something durable was added.
+    pub wake: Recipient<OutboxWake>,
+    /// Typing on and off.
+    pub typing: Recipient<Typing>,
+    /// The answer so far.
+    pub preview: Recipient<Preview>,
+}
+
+/// All that sessions share.
+pub struct Desk {
+    /// The bot's id: part of every store key.
+    pub bot: i64,
+    /// The friend.
+    pub persona: Arc<Persona>,
+    /// What to say to people who may harm themselves.
+    pub safety: Safety,
+    /// How prompts are written.
+    pub template: Template,
+    /// Times and bounds.
+    pub config: ConversationConfig,
+    /// The truth.
+    pub store: Arc<dyn Store>,
+    /// Feels.
+    pub emotion: Recipient<ScoreText>,
+    /// Generates.
+    pub llm: Recipient<Generate>,
+    /// Forgets.
+    pub forget: Recipient<ForgetOwner>,
+    /// Delivers.
+    pub outbox: OutboxLinks,
+    /// Wakes other chats (a group under its new id). Set by the router itself; weak, or neither would ever end.
+    pub router: OnceLock<WeakRecipient<Wake>>,
+    /// Counts restarts, and panics on purpose in tests.
+    pub supervision: Supervision,
+    /// Cancelled first at shutdown: no new turns.
+    pub stop: CancellationToken,
+    /// Cancelled last: answers in flight are left for the next start.
+    pub cut: CancellationToken,
+    /// Holds a token for each session at work.
+    pub turns: TaskTracker,
+    /// Hears of every turn: metrics, and the demo's dim line.
+    pub observer: Observer,
+}
+
+/// How a session's work ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The inbox is empty.
+    Settled(ChatState),
+    /// The process is shutting down; what is left stays in the inbox.
+    Closing,
+}
+
+/// A chat as a turn sees it.
+pub(crate) struct Chat<'a> {
+    pub id: ChatId,
+    pub private: bool,
+    pub state: &'a ChatState,
+    pub news: &'a Notify,
+    /// Inbox rows being settled.
+    pub rows: &'a [i64],
+    /// Whether new words may still cancel this answer.
+    pub may_cancel: bool,
+}
+
+/// How an answer ended.
+enum Answered {
+    Change(Box<Change>),
+    Outdated,
+    Closing,
+}
+
+/// Telegram's bound on a message, in UTF-16 units.
+const MESSAGE_UNITS: usize = 4096;
+
+/// Panics on one and the same inbox row before it is given up with an apology.
+const POISONED_AFTER: u32 = 3;
+
+impl Desk {
+    /// Settles all unanswered rows of a chat, in order of arrival.
+    ///
+    /// # Errors
+    /// When the store fails: nothing is lost, and the caller tries again from the store.
+    pub async fn settle_inbox(
+        &self,
+        id: ChatId,
+        state: Option<ChatState>,
+        news: &Notify,
+        panics: u32,
+    ) -> Result<Outcome, StoreError> {
+        let _at_work = self.turns.token();
+        let mut state = match state {
+            Some(state) => state,
+            None => self.store.claim(self.bot, id, self.config.history_turns).await?,
+        };
+        let (mut quiet, mut cancels) = (false, 0);
+        while !self.stop.is_cancelled() {
+            let inbox = self.store.pending(self.bot, id, self.config.inbox_rows).await?;
+            let Some(step) = next_step(&inbox, self.config.max_message_chars) else {
+                return Ok(Outcome::Settled(state));
+            };
+            if matches!(step.deed, Deed::Answer(_)) && !quiet {
+                self.wait_for_quiet(id, news).await;
+                quiet = true;
+                continue;
+            }
+            let private = inbox.first().is_some_and(|row| row.incoming.private);
+            let may_cancel = cancels < self.config.max_cancels;
+            let chat = Chat { id, private, state: &state, news, rows: &step.rows, may_cancel };
+            let change = match self.settle(&chat, &step, &inbox, panics).await? {
+                Answered::Change(change) => *change,
+                Answered::Outdated => {
+                    cancels += 1;
+                    continue;
+                }
+                Answered::Closing => return Ok(Outcome::Closing),
+            };
+            self.commit(id, &mut state, change).await?;
+            (quiet, cancels) = (false, 0);
+        }
+        Ok(Outcome::Closing)
+    }
+
+    async fn settle(
+        &self,
+        chat: &Chat<'_>,
+        step: &Step,
+        inbox: &[Pending],
+        panics: u32,
+    ) -> Result<Answered, StoreError> {
+        if panics >= POISONED_AFTER {
+            tracing::error!(
+                chat = chat.id.0,
+                panics,
+                "a message made the session panic again and again: it is skipped"
+            );
+            return Ok(Answered::Change(Box::new(Change {
+                done: chat.rows.to_vec(),
+                ..self.say(&self.persona.texts.failed)
+            })));
+        }
+        let change = match &step.deed {
+            Deed::Nothing => Change::default(),
+            Deed::Reply(incoming) => self.reply_to_event(chat, incoming).await?,
+            Deed::Hush(words) => {
+                Change { turns: vec![turn(Role::Person, &words.0)], ..self.say(&self.persona.texts.stopped) }
+            }
+            Deed::Answer(words) => return self.answer(chat, words, inbox).await,
+        };
+        Ok(Answered::Change(Box::new(Change { done: chat.rows.to_vec(), ..change })))
+    }
+
+    /// One message, one straight line.
+    async fn answer(&self, chat: &Chat<'_>, words: &Words, inbox: &[Pending]) -> Result<Answered, StoreError> {
+        let begun = Instant::now();
+        let done = chat.rows.to_vec();
+        let mut profile = chat.state.profile.clone();
+        profile.inactive = false;
+        if let Some(written) = self.written_answer(&words.0) {
+            let turns = vec![turn(Role::Person, &words.0), turn(Role::Friend, &written)];
+            return Ok(Answered::Change(Box::new(Change {
+                done,
+                turns,
+                profile: Some(profile),
+                ..self.say(&written)
+            })));
+        }
+        let _typing = TypingNow::start(&self.outbox.typing, chat.id);
+
+        let felt = self.feel(&words.0).await;
+        let rules = &self.persona.rules;
+        let mut scores = Scores::NEUTRAL;
+        if !felt.degraded {
+            let mood = rules.smooth(profile.mood, felt.scores);
+            scores = mood.scores;
+            (profile.mood, profile.last_scores) = (Some(mood), Some(felt.scores));
+        }
+        let choice = rules.choose(scores, profile.mode.as_deref(), profile.flirt);
+        profile.mode = Some(choice.mode.clone());
+
+        let person = Turn { scores: (!felt.degraded).then_some(felt.scores), ..turn(Role::Person, &words.0) };
+        let generation = Generation { desk: self, chat, inbox, mode: &choice.mode, person: &person };
+        let (text, done, usage) = match generation.run().await? {
+            Generated::Whole { text, usage } => (text, done, Some(usage)),
+            Generated::Stopped { text, rows } => (text, [done, rows].concat(), None),
+            Generated::GaveUp => {
+                let change = Change {
+                    done,
+                    turns: vec![person],
+                    profile: Some(profile),
+                    ..self.say(&self.persona.texts.failed)
+                };
+                return Ok(Answered::Change(Box::new(change)));
+            }
+            Generated::Outdated => return Ok(Answered::Outdated),
+            Generated::Closing => return Ok(Answered::Closing),
+        };
+
+        let mut turns = vec![person];
+        let said = if text.is_empty() { &self.persona.texts.stopped } else { &text };
+        if !text.is_empty() {
+            turns.push(Turn { mode: Some(choice.mode.clone()), ..turn(Role::Friend, &text) });
+        }
+        self.observer.turn(TurnReport { chat: chat.id, felt, choice, usage, took: begun.elapsed() });
+        Ok(Answered::Change(Box::new(Change { done, turns, profile: Some(profile), ..self.say(said) })))
+    }
+
+    /// Remembers and delivers, in one transaction.
+    pub(crate) async fn commit(&self, id: ChatId, state: &mut ChatState, change: Change) -> Result<(), StoreError> {
+        self.store.finish(self.bot, id, state.epoch, change.clone()).await?;
+        if change.reset {
+            state.turns.clear();
+            let _ = self.forget.try_send(ForgetOwner(owner(id)));
+        }
+        state.turns.extend(change.turns);
+        let surplus = state.turns.len().saturating_sub(self.config.history_turns);
+        state.turns.drain(..surplus);
+        if let Some(profile) = change.profile {
+            state.profile = profile;
+        }
+        if !change.out.is_empty() {
+            let _ = self.outbox.wake.try_send(OutboxWake { chat: id });
+        }
+        Ok(())
+    }
+
+    /// How a text was meant; never an error: without a scorer it is neutral.
+    async fn feel(&self, text: &str) -> Felt {
+        let asked = self.emotion.send(ScoreText { text: text.to_owned() }).await;
+        asked.unwrap_or(Felt { scores: Scores::NEUTRAL, degraded: true })
+    }
+
+    /// The answer to words that must not be left to a model.
+    fn written_answer(&self, text: &str) -> Option<String> {
+        if self.safety.concerns(text) {
+            self.observer.care();
+            Some(self.safety.answer.trim().to_owned())
+        } else {
+            asks_if_bot(text).then(|| self.named(&self.persona.texts.honest))
+        }
+    }
+
+    /// Waits until nothing new has come for a while.
+    async fn wait_for_quiet(&self, id: ChatId, news: &Notify) {
+        let _ = self.outbox.typing.try_send(Typing { chat: id, on: true });
+        let latest = Instant::now() + self.config.burst_max;
+        while timeout_at(latest, timeout(self.config.burst_quiet, news.notified()))
+            .await
+            .is_ok_and(|quiet| quiet.is_ok())
+        {}
+    }
+
+    /// A change that only says something, in as many messages as it needs.
+    pub(crate) fn say(&self, text: &str) -> Change {
+        let text = self.named(text);
+        let out = split(&text, MESSAGE_UNITS)
+            .into_iter()
+            .map(|text| Outgoing::Text { text: text.to_owned(), buttons: Vec::new() })
+            .collect();
+        Change { out, ..Change::default() }
+    }
+
+    /// Puts the friend's name into a written text.
+    pub(crate) fn named(&self, text: &str) -> String {
+        crate::texts::fill(text, "name", &self.persona.name)
+    }
+}
+
+/// A turn of this moment.
+pub(crate) fn turn(role: Role, text: &str) -> Turn {
+    let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as i64);
+    Turn { role, text: text.to_owned(), mode: None, scores: None, at_ms }
+}
+
+/// The engine's name for a chat's lane.
+pub(crate) fn owner(chat: ChatId) -> OwnerId {
+    OwnerId(chat.0.cast_unsigned())
+}
+
+/// "typing…" for as long as it lives.
+struct TypingNow<'a> {
+    typing: &'a Recipient<Typing>,
+    chat: ChatId,
+}
+
+impl<'a> TypingNow<'a> {
+    fn start(typing: &'a Recipient<Typing>, chat: ChatId) -> Self {
+        let _ = typing.try_send(Typing { chat, on: true });
+        Self { typing, chat }
+    }
+}
+
+impl Drop for TypingNow<'_> {
+    fn drop(&mut self) {
+        let _ = self.typing.try_send(Typing { chat: self.chat, on: false });
+    }
+}

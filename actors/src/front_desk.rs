@@ -1,0 +1,162 @@
+//! What is answered without the model: commands, buttons, pictures, people who come and go.
+
+use crate::conversation::{Chat, Desk, owner};
+use crate::llm::ForgetOwner;
+use crate::messages::Wake;
+use crate::ports::{Change, StoreError};
+use crate::reception::{FLIRT_NO, FLIRT_YES, FORGET_NO, FORGET_YES};
+use crate::types::{Button, ChatId, Event, Incoming, Label, Media, Outgoing, Profile, Scores};
+
+/// The commands that Telegram's menu shows: name and description.
+pub const COMMANDS: [(&str, &str); 8] = [
+    ("start", "Start over and say hello"),
+    ("reset", "Start over"),
+    ("stop", "Stop me while I write"),
+    ("why", "Why I answered the way I did"),
+    ("flirt", "Let me flirt with you, or stop it (adults only)"),
+    ("export", "Get all I keep of you as a file"),
+    ("forget", "Erase all I keep of you"),
+    ("help", "What I can do"),
+];
+
+impl Desk {
+    /// The change that an event other than words calls for.
+    pub(crate) async fn reply_to_event(&self, chat: &Chat<'_>, incoming: &Incoming) -> Result<Change, StoreError> {
+        let texts = &self.persona.texts;
+        Ok(match &incoming.event {
+            Event::Command { name, .. } => self.command(chat, name).await?,
+            Event::Button { callback_id, data } => self.button(chat, callback_id, data).await?,
+            Event::Edited { .. } => self.say(&texts.edited),
+            Event::Media { media, .. } => self.say(match media {
+                Media::Photo => &texts.photo,
+                Media::Voice => &texts.voice,
+                Media::Sticker => &texts.sticker,
+                Media::Video => &texts.video,
+                Media::Document => &texts.document,
+                Media::Other => &texts.other_media,
+            }),
+            Event::Joined => {
+                let back = self.profile(chat, |profile| profile.inactive = false);
+                if chat.private { back } else { Change { out: self.say(&texts.joined_group).out, ..back } }
+            }
+            Event::Left => self.profile(chat, |profile| profile.inactive = true),
+            Event::Migrated { to } => self.migrate(chat.id, *to).await?,
+            // Empty words, or a stop that came after the answer.
+            Event::Text { .. } | Event::StopGeneration => Change::default(),
+        })
+    }
+
+    async fn command(&self, chat: &Chat<'_>, name: &str) -> Result<Change, StoreError> {
+        let texts = &self.persona.texts;
+        Ok(match name {
+            "start" | "reset" => {
+                let flirt = chat.state.profile.flirt;
+                let profile = Some(Profile { flirt, ..Profile::default() });
+                Change { reset: true, profile, ..self.say(&texts.greeting) }
+            }
+            "help" => self.say(&texts.help),
+            "stop" => self.say(&texts.nothing_to_stop),
+            "why" => self.say(&self.why(&chat.state.profile)),
+            "flirt" if chat.state.profile.flirt => {
+                Change { out: self.say(&texts.flirt_off).out, ..self.profile(chat, |profile| profile.flirt = false) }
+            }
+            "flirt" => {
+                ask(&self.named(&texts.flirt_question), [(&texts.flirt_yes, FLIRT_YES), (&texts.flirt_no, FLIRT_NO)])
+            }
+            "forget" => ask(
+                &self.named(&texts.forget_question),
+                [(&texts.forget_yes, FORGET_YES), (&texts.forget_no, FORGET_NO)],
+            ),
+            "export" => {
+                let all = self.store.export(self.bot, chat.id).await?;
+                let content = serde_json::to_string_pretty(&all).unwrap_or_default();
+                let caption = self.named(&texts.export_caption);
+                let out = vec![Outgoing::Document { file_name: "conversation.json".into(), content, caption }];
+                Change { out, ..Change::default() }
+            }
+            _ => self.say(&texts.unknown_command),
+        })
+    }
+
+    async fn button(&self, chat: &Chat<'_>, callback_id: &str, data: &str) -> Result<Change, StoreError> {
+        let texts = &self.persona.texts;
+        let mut change = match data {
+            FORGET_YES => {
+                self.store.erase(self.bot, chat.id).await?;
+                let _ = self.forget.try_send(ForgetOwner(owner(chat.id)));
+                Change { reset: true, profile: Some(Profile::default()), ..self.say(&texts.forgotten) }
+            }
+            FORGET_NO => self.say(&texts.kept),
+            FLIRT_YES => {
+                Change { out: self.say(&texts.flirt_on).out, ..self.profile(chat, |profile| profile.flirt = true) }
+            }
+            FLIRT_NO => {
+                Change { out: self.say(&texts.flirt_off).out, ..self.profile(chat, |profile| profile.flirt = false) }
+            }
+            _ => self.say(&texts.old_button),
+        };
+        change.out.insert(0, Outgoing::ButtonAnswer { callback_id: callback_id.to_owned(), notice: String::new() });
+        Ok(change)
+    }
+
+    async fn migrate(&self, from: ChatId, to: ChatId) -> Result<Change, StoreError> {
+        self.store.migrate(self.bot, from, to).await?;
+        if let Some(router) = self.router.get().and_then(actix::WeakRecipient::upgrade) {
+            let _ = router.try_send(Wake { chat: to });
+        }
+        Ok(Change::default())
+    }
+
+    /// A change of what is remembered beside the turns.
+    fn profile(&self, chat: &Chat<'_>, with: impl FnOnce(&mut Profile)) -> Change {
+        let mut profile = chat.state.profile.clone();
+        with(&mut profile);
+        Change { profile: Some(profile), ..Change::default() }
+    }
+
+    /// Why the last answer was given in its mode, in words and numbers.
+    fn why(&self, profile: &Profile) -> String {
+        let (Some(mode), Some(last)) = (&profile.mode, profile.last_scores) else {
+            return self.persona.texts.why_nothing.clone();
+        };
+        let rules = &self.persona.rules;
+        let smoothed = profile.mood.map_or(last, |mood| mood.scores);
+        let sum = |labels: &[Label]| percent(smoothed.sum(labels));
+        format!(
+            "In your last message I felt: {}.\nOver your last messages: negative ({}) {}, positive ({}) {}.\n\
+             Negative above {} makes me {}, else positive above {} makes me {}, else I'm in {}. So I answered in {mode}.",
+            felt(last),
+            names(&rules.negative),
+            sum(&rules.negative),
+            names(&rules.positive),
+            sum(&rules.positive),
+            percent(rules.negative_above),
+            rules.negative_mode,
+            percent(rules.positive_above),
+            rules.flirt_mode.as_ref().filter(|_| profile.flirt).unwrap_or(&rules.positive_mode),
+            rules.neutral_mode,
+        )
+    }
+}
+
+/// A question with buttons in one row.
+fn ask(question: &str, answers: [(&String, &str); 2]) -> Change {
+    let row = answers.map(|(label, data)| Button { label: label.clone(), data: data.to_owned() });
+    Change { out: vec![Outgoing::Text { text: question.to_owned(), buttons: vec![row.into()] }], ..Change::default() }
+}
+
+fn percent(share: f32) -> String {
+    format!("{:.0}%", share * 100.0)
+}
+
+fn names(labels: &[Label]) -> String {
+    labels.iter().map(|label| label.name()).collect::<Vec<_>>().join(" + ")
+}
+
+/// The labels above one percent, strongest first.
+fn felt(scores: Scores) -> String {
+    let mut labels = Label::ALL.map(|label| (label, scores.get(label)));
+    labels.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let strong = labels.iter().filter(|(_, share)| *share >= 0.01);
+    strong.map(|(label, share)| format!("{} {}", label.name(), percent(*share))).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,249 @@
+//! One answer from the engine: asks, shows it growing, listens for news, tries again where that helps.
+
+use std::time::Duration;
+
+use friend_gguf::request::{GenerateError, Request, SubmitError, Ticket, Usage};
+use tokio::time::sleep;
+
+use crate::conversation::{Chat, Desk, owner};
+use crate::llm::Generate;
+use crate::messages::Preview;
+use crate::ports::{Pending, StoreError};
+use crate::reception::{News, news};
+use crate::reply::{finished, preview};
+use crate::supervisor::backoff;
+use crate::texts::{fill, spoken};
+use crate::types::{Role, Turn};
+
+/// What is to be answered, and how.
+pub(crate) struct Generation<'a> {
+    pub desk: &'a Desk,
+    pub chat: &'a Chat<'a>,
+    pub inbox: &'a [Pending],
+    pub mode: &'a str,
+    /// The person's newest turn.
+    pub person: &'a Turn,
+}
+
+/// How it ended.
+pub(crate) enum Generated {
+    /// A reply to send.
+    Whole { text: String, usage: Usage },
+    /// The person stopped it; what was written so far, and the rows that said so.
+    Stopped { text: String, rows: Vec<i64> },
+    /// New words came: the answer is out of date.
+    Outdated,
+    /// The process is shutting down.
+    Closing,
+    /// Nothing helps: apologise.
+    GaveUp,
+}
+
+/// One attempt that gave no reply.
+enum Attempt {
+    Ended(Generated),
+    /// The engine is full; about this long.
+    Overloaded(Duration),
+    /// The engine still frees this owner's last request, or is just restarting.
+    NotReady,
+    /// It took too long.
+    Expired,
+    /// The newest message alone is too long; this share of it fits.
+    TooLong(f64),
+    /// An empty reply, or a failing model.
+    Failed,
+}
+
+/// Attempts with an answer of the engine, before apologising.
+const ATTEMPTS: u32 = 4;
+
+impl Generation<'_> {
+    /// Tries until there is a reply, or nothing helps.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub async fn run(&self) -> Result<Generated, StoreError> {
+        let mut person = self.person.clone();
+        let (mut attempt, mut waits, mut told) = (0, 0, false);
+        while attempt < ATTEMPTS {
+            let wait = match self.attempt(&person, attempt).await? {
+                Attempt::Ended(generated) => return Ok(generated),
+                Attempt::Overloaded(wait) => {
+                    if !std::mem::replace(&mut told, true) {
+                        self.tell_wait(wait).await?;
+                    }
+                    wait.clamp(Duration::from_millis(200), Duration::from_secs(15))
+                }
+                Attempt::NotReady => {
+                    waits += 1;
+                    backoff(Duration::from_millis(20), Duration::from_secs(5), waits)
+                }
+                Attempt::Expired => {
+                    attempt += 2;
+                    Duration::from_secs(1)
+                }
+                Attempt::TooLong(share) => {
+                    attempt += 1;
+                    person.text = newest_share(&person.text, share);
+                    Duration::ZERO
+                }
+                Attempt::Failed => {
+                    attempt += 1;
+                    backoff(Duration::from_millis(50), Duration::from_secs(2), attempt)
+                }
+            };
+            if let Some(ended) = self.wait(wait).await? {
+                return Ok(ended);
+            }
+        }
+        self.desk.observer.gave_up();
+        Ok(Generated::GaveUp)
+    }
+
+    async fn attempt(&self, person: &Turn, attempt: u32) -> Result<Attempt, StoreError> {
+        let request = match self.request(person, attempt) {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::error!(%error, "the prompt cannot be built: check the persona's template");
+                return Ok(Attempt::Ended(Generated::GaveUp));
+            }
+        };
+        match self.desk.llm.send(Generate(request)).await {
+            Ok(Ok(ticket)) => self.follow(ticket).await,
+            Ok(Err(SubmitError::Overloaded { wait, .. })) => Ok(Attempt::Overloaded(wait)),
+            Ok(Err(SubmitError::Busy | SubmitError::Stopped)) | Err(_) => Ok(Attempt::NotReady),
+        }
+    }
+
+    fn request(&self, person: &Turn, attempt: u32) -> Result<Request, friend_gguf::chat_template::TemplateError> {
+        let Desk { persona, template, config, .. } = self.desk;
+        let mode = &persona.modes[self.mode];
+        let mut turns = self.chat.state.turns.clone();
+        turns.push(person.clone());
+        // A conversation opens with the person: templates that insist on it would refuse our greeting.
+        let opening = turns.iter().position(|turn| turn.role == Role::Person).unwrap_or(0);
+        let first_row = self.chat.rows.first().copied().unwrap_or_default().cast_unsigned();
+        Ok(Request {
+            owner: owner(self.chat.id),
+            prompt: template.prompt(persona, mode, &turns[opening..])?,
+            sampling: persona.sampling.sampling(),
+            stop: template.stop(),
+            min_new_tokens: mode.min_new_tokens,
+            max_new_tokens: persona.sampling.max_new_tokens,
+            seed: first_row.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(attempt)),
+            time_limit: config.reply_deadline,
+        })
+    }
+
+    /// Reads the stream to its end, unless news or shutdown come first.
+    async fn follow(&self, mut ticket: Ticket) -> Result<Attempt, StoreError> {
+        let mut text = String::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.desk.cut.cancelled() => {
+                    ticket.cancel.cancel();
+                    return Ok(Attempt::Ended(Generated::Closing));
+                }
+                () = self.chat.news.notified() => match self.read_news().await? {
+                    News::Later => {}
+                    News::Outdated if !self.chat.may_cancel => {}
+                    News::Outdated => {
+                        ticket.cancel.cancel();
+                        self.desk.observer.outdated();
+                        return Ok(Attempt::Ended(Generated::Outdated));
+                    }
+                    News::Stop(rows) => {
+                        ticket.cancel.cancel();
+                        return Ok(Attempt::Ended(Generated::Stopped { text: preview(&text).to_owned(), rows }));
+                    }
+                },
+                more = ticket.text.recv() => match more {
+                    Some(more) => {
+                        text.push_str(&more);
+                        self.show(&text);
+                    }
+                    None => break,
+                },
+            }
+        }
+        Ok(match ticket.done.await {
+            Ok(Ok(completion)) => {
+                let text = finished(&completion, self.desk.persona.sampling.whole_sentences);
+                let usage = completion.usage;
+                if text.is_empty() { Attempt::Failed } else { Attempt::Ended(Generated::Whole { text, usage }) }
+            }
+            Ok(Err(GenerateError::PromptTooLong { needed, available })) => {
+                Attempt::TooLong(available as f64 / needed.max(1) as f64)
+            }
+            Ok(Err(GenerateError::Expired)) => Attempt::Expired,
+            Ok(Err(GenerateError::Invalid(reason))) => {
+                tracing::error!(reason, "the engine refused a request: check the persona and the model");
+                Attempt::Ended(Generated::GaveUp)
+            }
+            Ok(Err(GenerateError::Backend(reason))) => {
+                tracing::error!(reason, "the model failed");
+                Attempt::Failed
+            }
+            Ok(Err(GenerateError::Cancelled)) => Attempt::Failed,
+            Err(_) => Attempt::NotReady,
+        })
+    }
+
+    /// Waits before the next attempt; news and shutdown end the wait.
+    async fn wait(&self, wait: Duration) -> Result<Option<Generated>, StoreError> {
+        tokio::select! {
+            () = self.desk.cut.cancelled() => Ok(Some(Generated::Closing)),
+            () = sleep(wait) => Ok(None),
+            () = self.chat.news.notified() => Ok(match self.read_news().await? {
+                News::Outdated if self.chat.may_cancel => Some(Generated::Outdated),
+                News::Stop(rows) => Some(Generated::Stopped { text: String::new(), rows }),
+                News::Outdated | News::Later => None,
+            }),
+        }
+    }
+
+    async fn read_news(&self) -> Result<News, StoreError> {
+        let desk = self.desk;
+        let rows = desk.store.pending(desk.bot, self.chat.id, desk.config.inbox_rows).await?;
+        let known = self.inbox.iter().map(|row| row.seq).chain(self.chat.rows.iter().copied());
+        Ok(news(&rows, &known.collect::<Vec<_>>()))
+    }
+
+    fn show(&self, text: &str) {
+        let Chat { id, private, rows, .. } = *self.chat;
+        let text = preview(text);
+        if self.desk.config.streaming && private && !text.is_empty() {
+            let draft_id = rows.first().copied().filter(|&id| id != 0).unwrap_or(1);
+            let _ = self.desk.outbox.preview.try_send(Preview { chat: id, draft_id, text: text.to_owned() });
+        }
+    }
+
+    /// Says once that an answer will take a while. The inbox rows stay open: they will be answered.
+    async fn tell_wait(&self, wait: Duration) -> Result<(), StoreError> {
+        let Desk { store, bot, persona, .. } = self.desk;
+        let change = self.desk.say(&fill(&persona.texts.busy, "wait", &spoken(wait)));
+        store.finish(*bot, self.chat.id, self.chat.state.epoch, change).await?;
+        let _ = self.desk.outbox.wake.try_send(crate::messages::OutboxWake { chat: self.chat.id });
+        Ok(())
+    }
+}
+
+/// The end of a text, somewhat less than this share of it.
+fn newest_share(text: &str, share: f64) -> String {
+    let chars = text.chars().count();
+    let kept = (chars as f64 * share.clamp(0.0, 1.0) * 0.9) as usize;
+    text.chars().skip(chars - kept.min(chars)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::newest_share;
+
+    #[test]
+    fn a_too_long_message_keeps_its_end() {
+        assert_eq!(newest_share("abcdefghij", 0.5), "ghij");
+        assert_eq!(newest_share("äöü", 1.0), "öü");
+        assert_eq!(newest_share("x", 0.1), "");
+    }
+}

@@ -1,0 +1,156 @@
+//! How the friend chooses to answer: pure functions from what was felt to the name of a mode.
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{Label, Mood, Scores};
+
+/// Which mode a score leads to. Data of a persona; see `personas/` for the shipped values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// Labels summed as negative.
+    pub negative: Vec<Label>,
+    /// A negative sum above this (0 to 1) chooses `negative_mode`. Looked at first.
+    pub negative_above: f32,
+    /// The mode for negative messages.
+    pub negative_mode: String,
+    /// Labels summed as positive.
+    pub positive: Vec<Label>,
+    /// A positive sum above this (0 to 1) chooses `positive_mode`.
+    pub positive_above: f32,
+    /// The mode for positive messages.
+    pub positive_mode: String,
+    /// Takes the place of `positive_mode` for a person who confirmed being an adult and wanting it.
+    #[serde(default)]
+    pub flirt_mode: Option<String>,
+    /// The mode for everything else.
+    pub neutral_mode: String,
+    /// Messages after which one counts half as much in the mean. 0 switches smoothing off.
+    pub half_life_messages: f32,
+    /// How far (0 to 1) a sum must fall below its threshold before the mode it chose is left.
+    pub hysteresis: f32,
+}
+
+/// What a choice stood on: what /why tells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// The mode's name.
+    pub mode: String,
+    /// The negative sum that was compared, 0 to 1.
+    pub negative: f32,
+    /// The positive sum that was compared, 0 to 1.
+    pub positive: f32,
+}
+
+impl Rules {
+    /// Takes one message's scores into the mean of all of a person's messages.
+    ///
+    /// A message `k` messages ago has weight 0.5^(k / half-life), and the mean is over the weights' sum: the first
+    /// message counts whole, without a start value pulling at it (Adam's bias correction, Kingma & Ba 2015, section 3).
+    pub fn smooth(&self, before: Option<Mood>, scores: Scores) -> Mood {
+        let decay = if self.half_life_messages > 0.0 { 0.5_f32.powf(1.0 / self.half_life_messages) } else { 0.0 };
+        let Some(before) = before.filter(|mood| mood.weight > 0.0) else { return Mood { scores, weight: 1.0 } };
+        let weight = 1.0 + decay * before.weight;
+        let mut mean = scores;
+        for (mean, old) in mean.0.iter_mut().zip(before.scores.0) {
+            *mean = (*mean + decay * before.weight * old) / weight;
+        }
+        Mood { scores: mean, weight }
+    }
+
+    /// Chooses the mode for (smoothed) scores. `before` is the mode of the last answer, which is left with hysteresis.
+    pub fn choose(&self, scores: Scores, before: Option<&str>, flirt: bool) -> Choice {
+        let negative = scores.sum(&self.negative);
+        let positive = scores.sum(&self.positive);
+        let warm = self.flirt_mode.as_ref().filter(|_| flirt).unwrap_or(&self.positive_mode);
+        let stays = |mode: &String| before == Some(mode.as_str());
+        let bar = |threshold: f32, held: bool| if held { threshold - self.hysteresis } else { threshold };
+        let was_warm = stays(&self.positive_mode) || self.flirt_mode.as_ref().is_some_and(stays);
+        let mode = if negative > bar(self.negative_above, stays(&self.negative_mode)) {
+            &self.negative_mode
+        } else if positive > bar(self.positive_above, was_warm) {
+            warm
+        } else {
+            &self.neutral_mode
+        };
+        Choice { mode: mode.clone(), negative, positive }
+    }
+
+    /// The names of all modes that these rules can choose.
+    pub fn modes(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.negative_mode), Some(&self.positive_mode), self.flirt_mode.as_ref(), Some(&self.neutral_mode)]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::persona::Persona;
+
+    fn scores(pairs: &[(Label, f32)]) -> Scores {
+        let mut scores = Scores([0.0; 7]);
+        for &(label, value) in pairs {
+            scores.0[label as usize] = value;
+        }
+        scores.0[Label::Neutral as usize] = 1.0 - scores.0.iter().sum::<f32>();
+        scores
+    }
+
+    #[test]
+    fn the_reference_compares_strictly_and_leaves_sadness_out() {
+        let rules = Persona::reference().rules;
+        let mode = |pairs: &[(Label, f32)]| rules.choose(scores(pairs), None, false).mode;
+        assert_eq!(mode(&[(Label::Anger, 0.3)]), "GENERAL");
+        assert_eq!(mode(&[(Label::Anger, 0.11), (Label::Disgust, 0.1), (Label::Fear, 0.1)]), "FIX");
+        assert_eq!(mode(&[(Label::Joy, 0.5)]), "GENERAL", "the README says above 0.5");
+        assert_eq!(mode(&[(Label::Joy, 0.3), (Label::Surprise, 0.21)]), "FLIRT");
+        assert_eq!(mode(&[(Label::Sadness, 0.9)]), "GENERAL");
+        assert_eq!(mode(&[(Label::Anger, 0.4), (Label::Joy, 0.6)]), "FIX", "negative comes first");
+    }
+
+    #[test]
+    fn joy_is_no_invitation_to_flirt_until_an_adult_says_so() {
+        let rules = Persona::arthur().rules;
+        let joyful = scores(&[(Label::Joy, 0.9)]);
+        assert_eq!(rules.choose(joyful, None, false).mode, "WARM");
+        assert_eq!(rules.choose(joyful, None, true).mode, "FLIRT");
+        assert_eq!(rules.choose(scores(&[(Label::Sadness, 0.5)]), None, true).mode, "FIX");
+    }
+
+    #[test]
+    fn a_mode_is_left_only_below_its_threshold_less_the_hysteresis() {
+        let rules = Persona::arthur().rules;
+        let near = scores(&[(Label::Sadness, 0.27)]);
+        assert_eq!(rules.choose(near, None, false).mode, "GENERAL");
+        assert_eq!(rules.choose(near, Some("FIX"), false).mode, "FIX");
+        assert_eq!(rules.choose(scores(&[(Label::Sadness, 0.24)]), Some("FIX"), false).mode, "GENERAL");
+        let warm = scores(&[(Label::Joy, 0.47)]);
+        assert_eq!(rules.choose(warm, Some("FLIRT"), false).mode, "WARM", "consent withdrawn, warmth stays");
+    }
+
+    #[test]
+    fn the_first_message_counts_whole_and_the_next_two_thirds() {
+        let rules = Persona::arthur().rules;
+        let joy = scores(&[(Label::Joy, 0.9)]);
+        let calm = scores(&[]);
+        let first = rules.smooth(None, joy);
+        assert_eq!(first.scores, joy);
+        let second = rules.smooth(Some(first), calm);
+        assert!((second.scores.get(Label::Joy) - 0.3).abs() < 1e-6, "{second:?}");
+        let mut mood = second;
+        for _ in 0..20 {
+            mood = rules.smooth(Some(mood), calm);
+        }
+        assert!(mood.scores.get(Label::Joy) < 1e-5 && (mood.weight - 2.0).abs() < 1e-3, "{mood:?}");
+    }
+
+    #[test]
+    fn without_half_life_every_message_counts_alone() {
+        let rules = Persona::reference().rules;
+        let mood = rules.smooth(Some(Mood { scores: scores(&[(Label::Fear, 1.0)]), weight: 1.0 }), scores(&[]));
+        assert_eq!(mood.scores, scores(&[]));
+    }
+}

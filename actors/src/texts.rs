@@ -1,0 +1,126 @@
+//! What the friend says without the model. A persona's `[texts]` may replace any of it, in any language.
+
+use serde::{Deserialize, Serialize};
+
+/// All written texts. `{name}` is the friend's name, `{wait}` a time such as "20 seconds".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "each field is named after the moment it is said in")]
+pub struct Texts {
+    pub greeting: String,
+    pub help: String,
+    pub honest: String,
+    pub photo: String,
+    pub voice: String,
+    pub sticker: String,
+    pub video: String,
+    pub document: String,
+    pub other_media: String,
+    pub edited: String,
+    pub busy: String,
+    pub failed: String,
+    pub stopped: String,
+    pub nothing_to_stop: String,
+    pub why_nothing: String,
+    pub unknown_command: String,
+    pub joined_group: String,
+    pub forget_question: String,
+    pub forget_yes: String,
+    pub forget_no: String,
+    pub forgotten: String,
+    pub kept: String,
+    pub export_caption: String,
+    pub flirt_question: String,
+    pub flirt_yes: String,
+    pub flirt_no: String,
+    pub flirt_on: String,
+    pub flirt_off: String,
+    pub old_button: String,
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        let text = |text: &str| text.to_owned();
+        Self {
+            greeting: text(
+                "Hey, I'm {name}! I'm a bot, not a person, but I'm here whenever you want to talk. How are you today?",
+            ),
+            help: text(
+                "Just write to me, about anything. I read text; pictures and voice I can't make out yet.\n\n\
+                 /reset: start over\n/stop: stop me while I write\n/why: why I answered the way I did\n\
+                 /flirt: let me flirt with you, or stop it (adults only)\n/export: get all I keep of you as a file\n\
+                 /forget: erase all I keep of you",
+            ),
+            honest: text(
+                "Honest answer: I'm a bot. There's no person typing here, but I do read every word you write. Does that change things for you?",
+            ),
+            photo: text("I can't see pictures, sadly. Tell me what's on it?"),
+            voice: text("I can't listen to voice messages yet. Would you write it to me?"),
+            sticker: text("Stickers are all blank to me, but I'll take it as a wave. What's up?"),
+            video: text("I can't watch videos, sorry. What happens in it?"),
+            document: text("I can't open files. Want to tell me what it's about?"),
+            other_media: text("I can only read text, sorry. Tell me in words?"),
+            edited: text(
+                "I saw that you changed a message. I go by what you write last, so just tell me again if it matters.",
+            ),
+            busy: text("So many people are talking to me right now. Give me about {wait}, I won't forget to answer."),
+            failed: text("Sorry, I lost my words for a moment. Would you write that again?"),
+            stopped: text("Okay, I'll stop there."),
+            nothing_to_stop: text("I wasn't writing anything, I'm all ears."),
+            why_nothing: text("There's nothing to explain yet. Write me something first."),
+            unknown_command: text("I don't know that one. /help lists what I know."),
+            joined_group: text(
+                "Hi all, I'm {name}, a bot. Mention me or reply to me and I'll answer; the rest I don't read.",
+            ),
+            forget_question: text(
+                "Shall I erase everything I keep of you: our whole conversation, and what I noticed of your mood? This can't be undone.",
+            ),
+            forget_yes: text("Yes, erase it"),
+            forget_no: text("No, keep it"),
+            forgotten: text("Done. I have erased everything. If you write again, we start as strangers."),
+            kept: text("Good, everything stays."),
+            export_caption: text("Everything I keep of you."),
+            flirt_question: text(
+                "I can be a bit flirty when the mood is right. This is only for adults. Do you want that?",
+            ),
+            flirt_yes: text("I'm 18 or older, yes"),
+            flirt_no: text("No, thanks"),
+            flirt_on: text("Noted. Say /flirt again to switch it off whenever you like."),
+            flirt_off: text("Alright, no flirting."),
+            old_button: text("That button is too old."),
+        }
+    }
+}
+
+/// Puts a value into a text's `{key}`.
+pub fn fill(text: &str, key: &str, value: &str) -> String {
+    text.replace(&format!("{{{key}}}"), value)
+}
+
+/// A duration as a person says it: "a few seconds", "about 40 seconds" without the "about", "2 minutes".
+pub fn spoken(wait: std::time::Duration) -> String {
+    match wait.as_secs() {
+        0..=5 => "a few seconds".into(),
+        seconds @ 6..=90 => format!("{} seconds", seconds.div_ceil(10) * 10),
+        seconds => format!("{} minutes", seconds.div_ceil(60)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn waits_are_spoken_roundly() {
+        assert_eq!(spoken(Duration::from_secs(2)), "a few seconds");
+        assert_eq!(spoken(Duration::from_secs(33)), "40 seconds");
+        assert_eq!(spoken(Duration::from_secs(100)), "2 minutes");
+    }
+
+    #[test]
+    fn the_greeting_names_the_friend_and_says_it_is_a_bot() {
+        let greeting = fill(&Texts::default().greeting, "name", "Arthur");
+        assert!(greeting.contains("Arthur") && greeting.contains("bot") && !greeting.contains('{'));
+    }
+}
