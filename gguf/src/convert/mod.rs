@@ -15,7 +15,9 @@ mod lora;
 mod merge;
 mod model;
 pub mod parsers;
+mod preflight;
 mod progress;
+mod quant;
 pub mod source;
 mod tokenizer;
 
@@ -25,4 +27,6 @@ pub use gptneox::Geometry;
 pub use lora::{LoraOptions, convert_lora};
 pub use merge::{MergeOptions, merge};
 pub use model::{Dtype, ModelOptions, Summary, convert_model};
+pub use preflight::preflight;
 pub use progress::Progress;
+pub use quant::QuantType;

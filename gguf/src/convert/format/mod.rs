@@ -11,7 +11,7 @@ pub(crate) use reader::parse_header;
 pub use reader::{GgufFile, TensorRecord};
 pub use value::{GgmlType, MetaArray, MetaValue, Metadata};
 pub use writer::{GgufWriter, TensorPlan};
-#[cfg_attr(not(feature = "llama"), allow(unused_imports, reason = "quantising needs llama.cpp"))]
+#[cfg(feature = "llama")]
 pub(crate) use writer::{partial_path, publish};
 
 /// Every tensor's data begins at a multiple of this many bytes.

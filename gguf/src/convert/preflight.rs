@@ -1,0 +1,71 @@
+//! Checks of a GGUF before llama.cpp sees it. llama.cpp ends the whole process where a file breaks some of its
+//! assumptions (`GGML_ASSERT`), so those are checked here and become errors.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::error::{Blame, ConvertError, shorten};
+use super::format::{GgufFile, MetaArray, MetaValue};
+
+/// llama.cpp's `LLAMA_MAX_LAYERS`.
+const MAX_LAYERS: u64 = 512;
+
+/// Opens a model for llama.cpp: its header is sound, and nothing in it can end the process.
+///
+/// # Errors
+/// [`ConvertError`] that says what is wrong with the file.
+pub fn preflight(path: &Path) -> Result<GgufFile, ConvertError> {
+    let file = GgufFile::open(path)?;
+    let blame = Blame::new("model", path);
+    match file.metadata.text("general.type") {
+        None | Some("model") => {}
+        Some("adapter") => return Err(blame.error("it is an adapter; give it as one, beside its base")),
+        Some(other) => return Err(blame.error(format!("it is a `{}`", shorten(other)))),
+    }
+    let architecture = file.metadata.text("general.architecture").unwrap_or_default();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if architecture.is_empty() || architecture.len() > 40 || !architecture.bytes().all(plain) {
+        return Err(blame.error("it does not name its architecture"));
+    }
+    let size = |key: &str| file.metadata.integer(&format!("{architecture}.{key}"));
+    for (key, most) in [("block_count", MAX_LAYERS), ("embedding_length", 1 << 17), ("context_length", 1 << 31)] {
+        if !size(key).is_some_and(|value| (1..=most).contains(&value)) {
+            return Err(blame.error(format!("`{architecture}.{key}` is missing, or no number from 1 to {most}")));
+        }
+    }
+    let heads = format!("{architecture}.attention.head_count");
+    if matches!(file.metadata.get(&heads), Some(value) if !matches!(value, MetaValue::Array(_)) && size("attention.head_count") == Some(0))
+    {
+        return Err(blame.error(format!("`{heads}` is 0")));
+    }
+    if size("expert_count").is_some_and(|count| count > 0) {
+        return Err(blame.error("mixtures of experts are not served here"));
+    }
+    check_vocabulary(&file).map_err(|reason| blame.error(reason))?;
+    if file.tensors.is_empty() {
+        return Err(blame.error("it holds no tensors"));
+    }
+    Ok(file)
+}
+
+fn check_vocabulary(file: &GgufFile) -> Result<(), String> {
+    let Some(MetaValue::Array(MetaArray::Text(tokens))) = file.metadata.get("tokenizer.ggml.tokens") else {
+        return Err("it holds no vocabulary (`tokenizer.ggml.tokens`)".to_owned());
+    };
+    let mut seen = HashSet::with_capacity(tokens.len());
+    if let Some(twice) = tokens.iter().find(|token| !seen.insert(token.as_str())) {
+        return Err(format!("its vocabulary holds `{}` twice", shorten(twice)));
+    }
+    if let Some(MetaValue::Array(kinds)) = file.metadata.get("tokenizer.ggml.token_type")
+        && kinds.len() != tokens.len()
+    {
+        return Err(format!("it has {} tokens and {} token types", tokens.len(), kinds.len()));
+    }
+    for key in ["bos", "eos", "unknown", "padding", "eot"] {
+        let id = file.metadata.integer(&format!("tokenizer.ggml.{key}_token_id"));
+        if id.is_some_and(|id| id >= tokens.len() as u64) {
+            return Err(format!("its {key} token is outside the vocabulary"));
+        }
+    }
+    Ok(())
+}

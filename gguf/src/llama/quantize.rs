@@ -1,0 +1,137 @@
+//! Quantising a GGUF through llama.cpp, with progress from the size of the growing output: there is no callback.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use llama_cpp_sys_2 as sys;
+
+use crate::convert::format::{GgmlType, GgufFile, TensorRecord, partial_path, publish};
+use crate::convert::{ConvertError, Progress, QuantType, Summary, preflight};
+
+/// What to quantise.
+#[derive(Clone, Debug)]
+pub struct QuantizeOptions {
+    /// The GGUF to read.
+    pub input: PathBuf,
+    /// The GGUF to write; it appears under this name only when it is whole.
+    pub output: PathBuf,
+    /// Into what.
+    pub kind: QuantType,
+    /// Whether an input that is quantised already may be quantised again: exact only into a wider type.
+    pub allow_requantize: bool,
+    /// Threads; 0 takes all cores.
+    pub threads: u32,
+}
+
+/// How often the output's size is read.
+const POLL: Duration = Duration::from_millis(100);
+/// Rows held at once; llama.cpp's own bound is 8 GB.
+const BUFFER_BYTES: usize = 512 << 20;
+
+/// Quantises a model.
+///
+/// # Errors
+/// [`ConvertError`] when the input is no sound model, is quantised already and may not be again, or llama.cpp or the
+/// disk refuses; nothing is then left behind, and an older file of the output's name is untouched.
+pub fn quantize(options: &QuantizeOptions, progress: &mut dyn Progress) -> Result<Summary, ConvertError> {
+    let input = preflight(&options.input)?;
+    refuse_loss(&input, options)?;
+    if options.output.is_dir() {
+        return Err(ConvertError::Unsupported(format!("{} is a directory; name a file", options.output.display())));
+    }
+    let weights: u64 = input.tensors.iter().map(TensorRecord::values).sum();
+    let tensors = input.tensors.len();
+    drop(input);
+    let partial = Partial(partial_path(&options.output));
+    // Created here first, so that a folder that cannot be written is a plain error of the system's.
+    File::create(&partial.0).map_err(ConvertError::io("create", &partial.0))?;
+    progress.start(&format!("quantising to {}", options.kind), options.kind.estimate(weights));
+    run(options, &partial.0, progress)?;
+    let written = check(&partial.0, tensors)?;
+    publish(&partial.0, &options.output)?;
+    Ok(Summary { bytes: written, tensors, parameters: weights })
+}
+
+fn refuse_loss(input: &GgufFile, options: &QuantizeOptions) -> Result<(), ConvertError> {
+    let plain = [GgmlType::F32, GgmlType::F16, GgmlType::BF16];
+    match input.tensors.iter().find(|tensor| !plain.contains(&tensor.kind)) {
+        Some(tensor) if !options.allow_requantize => Err(ConvertError::Unsupported(format!(
+            "{} is quantised already ({} is {}); start from its F16 or F32 file, or allow it with --allow-requantize, \
+             at some loss unless the new type is wider",
+            options.input.display(),
+            tensor.name,
+            tensor.kind.name()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Runs llama.cpp on a thread of its own and tells, meanwhile, how far its output is.
+fn run(options: &QuantizeOptions, partial: &Path, progress: &mut dyn Progress) -> Result<(), ConvertError> {
+    let (from, to) = (c_path(&options.input)?, c_path(partial)?);
+    let (kind, threads) = (options.kind, options.threads);
+    super::library().map_err(|error| ConvertError::Unsupported(error.to_string()))?;
+    let code = thread::scope(|scope| {
+        let worker = scope.spawn(|| call(&from, &to, options));
+        let mut told = 0;
+        while !worker.is_finished() {
+            thread::sleep(POLL);
+            let size = fs::metadata(partial).map_or(0, |about| about.len());
+            progress.advance(size.saturating_sub(told));
+            told = told.max(size);
+        }
+        worker.join().unwrap_or(u32::MAX)
+    });
+    if code == 0 {
+        return Ok(());
+    }
+    Err(ConvertError::Unsupported(format!(
+        "llama.cpp could not quantise {} to {kind} with {threads} threads; its reason is in the log (RUST_LOG=llama_cpp=debug). \
+         Is there space left on the disk?",
+        options.input.display()
+    )))
+}
+
+fn call(from: &CString, to: &CString, options: &QuantizeOptions) -> u32 {
+    // SAFETY: takes nothing, returns a plain struct of defaults whose pointers are null.
+    let mut parameters = unsafe { sys::llama_model_quantize_default_params() };
+    parameters.nthread = i32::try_from(options.threads).unwrap_or(0);
+    parameters.ftype = options.kind.file_type() as sys::llama_ftype;
+    parameters.allow_requantize = options.allow_requantize;
+    parameters.max_buf_size = BUFFER_BYTES;
+    // SAFETY: both paths end in NUL and outlive the call; `parameters` is initialised and holds no dangling pointer;
+    // llama.cpp catches its C++ exceptions and returns non-zero, and preflight has refused what it would abort on.
+    unsafe { sys::llama_model_quantize(from.as_ptr(), to.as_ptr(), &raw const parameters) }
+}
+
+/// The output must be a whole model of as many tensors, and on disk.
+fn check(partial: &Path, tensors: usize) -> Result<u64, ConvertError> {
+    let output = GgufFile::open(partial)?;
+    if output.tensors.len() != tensors {
+        return Err(ConvertError::Unsupported(format!(
+            "llama.cpp wrote {} of {tensors} tensors",
+            output.tensors.len()
+        )));
+    }
+    let file = File::open(partial).map_err(ConvertError::io("open", partial))?;
+    file.sync_all().map_err(ConvertError::io("write", partial))?;
+    Ok(output.file_bytes)
+}
+
+fn c_path(path: &Path) -> Result<CString, ConvertError> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| ConvertError::Unsupported(format!("{}: a path with a NUL byte", path.display())))
+}
+
+/// Removed when dropped; after a successful rename there is nothing left to remove.
+struct Partial(PathBuf);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
