@@ -1,3 +1,4 @@
 //! Every vendor's API is named below here and nowhere else: each module implements one port with the real thing.
 
+pub mod onnx;
 pub mod telegram;
