@@ -17,4 +17,3 @@ pub mod split;
 pub mod supervisor;
 pub mod texts;
 pub mod types;
-

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::Semaphore;
@@ -25,11 +25,16 @@ use tokio_util::task::TaskTracker;
 use crate::messages::{ChatGone, Fatal, OutboxWake, Preview, Typing};
 use crate::pace::{Backoff, ChatPace};
 use crate::ports::{Messenger, Store};
+use crate::supervisor::{Guarded, Lifeline, Supervision, guarded, spawn_guarded};
 use crate::types::ChatId;
 
 /// The actor. Its lanes die with it and are built anew from the store when it starts again.
 pub struct Outbox {
     shared: Rc<Shared>,
+    /// Before the first look: not zero after a panic, so that a panic at every start cannot spin: actix starts anew
+    /// without yielding.
+    pause: Duration,
+    _lifeline: Lifeline,
 }
 
 /// What the outbox works with.
@@ -53,6 +58,8 @@ pub struct OutboxParts {
     pub settings: OutboxSettings,
     /// For metrics.
     pub counters: Arc<OutboxCounters>,
+    /// Told of restarts.
+    pub supervision: Supervision,
 }
 
 /// What to do with a send that was perhaps done.
@@ -150,14 +157,15 @@ impl Outbox {
         let permits = || Semaphore::new(parts.settings.concurrent.max(1));
         let (permits, ephemera) = (permits(), permits());
         let state = RefCell::new(State::new(parts.settings.seed));
-        Self { shared: Rc::new(Shared { parts, permits, ephemera, state }) }
+        let lifeline = parts.supervision.lifeline(Self::NAME);
+        Self { shared: Rc::new(Shared { parts, permits, ephemera, state }), pause: Duration::ZERO, _lifeline: lifeline }
     }
 
     /// Gives a chat a lane, or tells its lane to look again.
     fn work_on(&mut self, chat: ChatId, ctx: &mut Context<Self>) {
         if self.shared.open_lane(chat) {
             let outbox = ctx.address().recipient();
-            ctx.spawn(lane::run(Rc::clone(&self.shared), chat, outbox).into_actor(self));
+            spawn_guarded(ctx, lane::run(Rc::clone(&self.shared), chat, outbox), |_, (), _| {});
         }
     }
 }
@@ -209,17 +217,26 @@ impl Actor for Outbox {
         // After a restart the former lanes are gone, their permits returned.
         *self.shared.state.borrow_mut() = State::new(self.shared.parts.settings.seed);
         let outbox = ctx.address().recipient();
-        ctx.spawn(lane::sweep(Rc::clone(&self.shared), outbox).into_actor(self));
+        spawn_guarded(ctx, lane::sweep(Rc::clone(&self.shared), outbox, self.pause), |_, (), _| {});
     }
 }
 
-impl Supervised for Outbox {}
+impl Supervised for Outbox {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        self.shared.parts.supervision.restarted(Self::NAME);
+        self.pause = self.shared.parts.settings.backoff.first;
+    }
+}
+
+impl Guarded for Outbox {
+    const NAME: &'static str = "outbox";
+}
 
 impl Handler<OutboxWake> for Outbox {
     type Result = ();
 
     fn handle(&mut self, OutboxWake { chat }: OutboxWake, ctx: &mut Self::Context) {
-        self.work_on(chat, ctx);
+        guarded(self, ctx, |outbox, ctx| outbox.work_on(chat, ctx));
     }
 }
 
@@ -227,9 +244,11 @@ impl Handler<Typing> for Outbox {
     type Result = ();
 
     fn handle(&mut self, Typing { chat, on }: Typing, ctx: &mut Self::Context) {
-        if let Some(turn) = self.shared.set_typing(chat, on) {
-            ctx.spawn(ephemera::typing(Rc::clone(&self.shared), chat, turn).into_actor(self));
-        }
+        guarded(self, ctx, |outbox, ctx| {
+            if let Some(turn) = outbox.shared.set_typing(chat, on) {
+                spawn_guarded(ctx, ephemera::typing(Rc::clone(&outbox.shared), chat, turn), |_, (), _| {});
+            }
+        });
     }
 }
 
@@ -237,9 +256,11 @@ impl Handler<Preview> for Outbox {
     type Result = ();
 
     fn handle(&mut self, preview: Preview, ctx: &mut Self::Context) {
-        let chat = preview.chat;
-        if self.shared.offer_preview(preview) {
-            ctx.spawn(ephemera::previews(Rc::clone(&self.shared), chat).into_actor(self));
-        }
+        guarded(self, ctx, |outbox, ctx| {
+            let chat = preview.chat;
+            if outbox.shared.offer_preview(preview) {
+                spawn_guarded(ctx, ephemera::previews(Rc::clone(&outbox.shared), chat), |_, (), _| {});
+            }
+        });
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Recipient, Supervised, WrapFuture};
+use actix::{Actor, Context, Recipient, Supervised};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio_util::sync::CancellationToken;
@@ -17,10 +17,14 @@ use tokio_util::sync::CancellationToken;
 use crate::messages::{Fatal, Wake};
 use crate::pace::Backoff;
 use crate::ports::{ApiError, Messenger, Store, StoreError, Update};
+use crate::supervisor::{Guarded, Lifeline, Supervision, spawn_guarded};
 
 /// The actor. Everything it knows is in the store, so it may be started again at any moment.
 pub struct Poller {
     parts: Arc<PollerParts>,
+    /// Before the first poll: not zero after a panic, so that a panic at every start cannot spin: actix starts anew without yielding.
+    pause: Duration,
+    _lifeline: Lifeline,
 }
 
 /// What the poller works with.
@@ -41,6 +45,8 @@ pub struct PollerParts {
     pub settings: PollerSettings,
     /// For metrics and health.
     pub counters: Arc<PollerCounters>,
+    /// Told of restarts.
+    pub supervision: Supervision,
 }
 
 /// The poller's times.
@@ -90,7 +96,8 @@ pub struct PollerCounters {
 impl Poller {
     /// A poller that begins when the actor is started.
     pub fn new(parts: PollerParts) -> Self {
-        Self { parts: Arc::new(parts) }
+        let lifeline = parts.supervision.lifeline(Self::NAME);
+        Self { parts: Arc::new(parts), pause: Duration::ZERO, _lifeline: lifeline }
     }
 }
 
@@ -98,12 +105,21 @@ impl Actor for Poller {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.spawn(poll(Arc::clone(&self.parts)).into_actor(self));
-        ctx.spawn(sweep(Arc::clone(&self.parts)).into_actor(self));
+        spawn_guarded(ctx, poll(Arc::clone(&self.parts), self.pause), |_, (), _| {});
+        spawn_guarded(ctx, sweep(Arc::clone(&self.parts)), |_, (), _| {});
     }
 }
 
-impl Supervised for Poller {}
+impl Supervised for Poller {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        self.parts.supervision.restarted(Self::NAME);
+        self.pause = self.parts.settings.backoff.first;
+    }
+}
+
+impl Guarded for Poller {
+    const NAME: &'static str = "poller";
+}
 
 /// Why one round of polling did not succeed.
 enum Trouble {
@@ -111,7 +127,8 @@ enum Trouble {
     Store(StoreError),
 }
 
-async fn poll(parts: Arc<PollerParts>) {
+async fn poll(parts: Arc<PollerParts>, pause: Duration) {
+    tokio::time::sleep(pause).await;
     let mut jitter = ChaCha8Rng::seed_from_u64(parts.settings.seed);
     let mut offset = None;
     let mut failures = 0;
@@ -147,6 +164,7 @@ async fn poll(parts: Arc<PollerParts>) {
 /// One poll, written down. Returns the offset of the next.
 async fn round(parts: &PollerParts, offset: Option<i64>) -> Result<Option<i64>, Trouble> {
     let updates = parts.messenger.updates(offset, parts.settings.wait).await.map_err(Trouble::Api)?;
+    parts.supervision.trip(Poller::NAME);
     parts.counters.polls.fetch_add(1, Relaxed);
     let Some(last) = updates.iter().map(|update| update.id).max() else { return Ok(None) };
     ingest(parts, updates).await.map_err(Trouble::Store)?;
@@ -202,7 +220,7 @@ fn pause_after(parts: &PollerParts, trouble: &Trouble, failures: u32, jitter: f6
 /// Reports the end, and waits for it: starting anew would only repeat it.
 async fn give_up(parts: &PollerParts, reason: String) {
     tracing::error!(%reason, "the poller gives up");
-    let _ = parts.fatal.send(Fatal { actor: "poller", reason }).await;
+    let _ = parts.fatal.send(Fatal { actor: Poller::NAME, reason }).await;
 }
 
 /// Wakes every chat that waits: all of them at boot, later those whose wake-up was lost.

@@ -7,10 +7,11 @@ use std::time::Duration;
 use actix::Recipient;
 use rand::Rng;
 
-use super::{AmbiguousSend, Shared};
+use super::{AmbiguousSend, Outbox, Shared};
 use crate::messages::{ChatGone, Fatal, OutboxWake};
 use crate::pace::Rate;
 use crate::ports::{ApiError, OutRow, OutState, StoreError};
+use crate::supervisor::Guarded;
 use crate::types::ChatId;
 
 /// Works on a chat until it has no rows, or until the process stops.
@@ -28,7 +29,7 @@ pub(super) async fn run(shared: Rc<Shared>, chat: ChatId, outbox: Recipient<Outb
             Ok(Next::Stop) => break,
             Err(StoreError::Stopped) => {
                 let reason = "the store has stopped, so nothing can be sent safely".to_owned();
-                let _ = shared.parts.fatal.send(Fatal { actor: "outbox", reason }).await;
+                let _ = shared.parts.fatal.send(Fatal { actor: Outbox::NAME, reason }).await;
                 break;
             }
             Err(error) => {
@@ -44,7 +45,8 @@ pub(super) async fn run(shared: Rc<Shared>, chat: ChatId, outbox: Recipient<Outb
 }
 
 /// Wakes every chat that has rows: all at boot, later those whose wake-up was lost. Also forgets quiet chats' pace.
-pub(super) async fn sweep(shared: Rc<Shared>, outbox: Recipient<OutboxWake>) {
+pub(super) async fn sweep(shared: Rc<Shared>, outbox: Recipient<OutboxWake>, pause: Duration) {
+    tokio::time::sleep(pause).await;
     let mut ticks = tokio::time::interval(shared.parts.settings.sweep_every);
     loop {
         tokio::select! {
@@ -99,6 +101,7 @@ async fn one_row(shared: &Shared, row: OutRow, outbox: &Recipient<OutboxWake>) -
     shared.drop_preview(chat);
     shared.pace(chat, |pace, now| pace.sent(rate, now));
     let outcome = shared.parts.messenger.send(chat, &row.outgoing).await;
+    shared.parts.supervision.trip(Outbox::NAME);
     settle(shared, &row, outcome.map(|_| ()), outbox).await?;
     Ok(Next::Row)
 }
@@ -154,7 +157,7 @@ async fn settle(
             let wait = shared.back_off(chat);
             tracing::warn!(chat = chat.0, %error, retry_ms = wait.as_millis() as u64, "not sent yet");
             if matches!(error, ApiError::Unauthorized(_)) {
-                let _ = shared.parts.fatal.try_send(Fatal { actor: "outbox", reason: error.to_string() });
+                let _ = shared.parts.fatal.try_send(Fatal { actor: Outbox::NAME, reason: error.to_string() });
             }
             (OutState::Pending, &counters.retried)
         }
