@@ -3,3 +3,4 @@
 pub mod adapters;
 pub mod cli;
 pub mod config;
+pub mod score;

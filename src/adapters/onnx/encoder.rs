@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn messages_of_one_length_share_one_run() {
         assert_eq!(runs(&[9; 64]).1, vec![0..64]);
-        assert_eq!(runs(&[]).1, vec![]);
+        assert!(runs(&[]).1.is_empty());
     }
 
     #[test]
