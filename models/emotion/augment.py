@@ -3,10 +3,11 @@
 Every change keeps the label. (Lower case is not among them: the tokenizer is uncased.)
 """
 
+import json
 import random
 import re
 
-from data import LABELS, Example
+from data import HERE, LABELS, Example
 from tokenizer import read_emoji
 
 NAMES = ("sam anna maria tom alex chris kate mike emma leo nina max julia david omar priya ivan lucy ben wei fatima "
@@ -19,12 +20,13 @@ SQUASHED = {
     "what are you": "wyd", "probably": "prob", "and": "n", "see you": "cya", "with": "w", "nothing": "nothin",
 }
 OPENERS = ("hey", "so", "well", "hi", "um", "ok so", "yeah", "i mean", "btw", "oh")
+SLOTS: dict[str, list[str]] = json.loads((HERE / "slots.json").read_text(encoding="utf-8"))
 EMOJI_FOR = {label: [e for e, _, goes_with in read_emoji() if goes_with == label] for label in LABELS}
 
 
 def chat_style(example: Example, rng: random.Random) -> str:
     """The example's text, perhaps restyled: two in five stay as they are, but for the corpora's masks."""
-    text = unmask(example.text, rng)
+    text = unmask(fill(example, rng), rng)
     if rng.random() < 0.4:
         return text
     for chance, change in CHANGES:
@@ -35,6 +37,13 @@ def chat_style(example: Example, rng: random.Random) -> str:
         if choices:
             text += rng.choice((" ", "")) + rng.choice(choices) * rng.choice((1, 1, 1, 2, 3))
     return text
+
+
+def fill(example: Example, rng: random.Random) -> str:
+    """A written example's {slots}, filled with words from `slots.json`; other corpora's braces stay."""
+    if example.source != "written":
+        return example.text
+    return re.sub(r"{(\w+)}", lambda match: rng.choice(SLOTS[match[1]]), example.text)
 
 
 def unmask(text: str, rng: random.Random) -> str:

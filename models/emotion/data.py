@@ -40,6 +40,8 @@ REFINED = {
 FINE_TO_LABEL = {fine.rstrip("*"): label for label, names in REFINED.items() for fine in names.split()}
 XED = {1: "anger", 3: "disgust", 4: "fear", 5: "joy", 6: "sadness", 7: "surprise", 9: "neutral"}
 XED_ANTICIPATION = 2
+WRITTEN_REPEATS = 3
+"""Times an epoch sees each written example, restyled each time: 960 lines beside 69,000."""
 DAILYDIALOG = ("neutral", "anger", "disgust", "fear", "joy", "sadness", "surprise")
 
 
@@ -143,7 +145,8 @@ def brighter() -> list[Example]:
 
 
 def written() -> list[Example]:
-    """The examples written for this project (CC0): neutral small talk, questions, negation, chat style."""
+    """The examples written for this project (CC0): neutral small talk, questions, negation, chat style. Their {slots} are
+    filled anew each time they are read (`augment.py`)."""
     path = HERE / "written.jsonl"
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
     return [Example(row["text"], soft(row["label"].split("+")), None, "written") for row in rows]
@@ -153,7 +156,7 @@ def training_set() -> list[Example]:
     """Everything that may be trained on, without texts that also stand in a split we select or test on."""
     kept_out = {row.text.lower() for split in ("dev", "test") for row in goemotions(split)}
     rows = goemotions("train") + [row for row in xed(False) + brighter() if row.text.lower() not in kept_out]
-    return rows + written()
+    return rows + written() * WRITTEN_REPEATS
 
 
 def single_label(name: str, rows: list[Example]) -> TestSet:

@@ -1,0 +1,85 @@
+"""Fits the temperature and one bias a label, on GoEmotions' dev split only: `EMOTION_DATA=… python calibrate.py runs/1 …`
+
+Several runs are averaged weight by weight first (Wortsman et al. 2022, "Model soups"): they start from the same MiniLM.
+The nine numbers of the calibration go into the graph's last step. They minimise the negative log-likelihood of the label
+plus that of the *mode*: the chance, under a little noise at the two thresholds, that the persona's rule picks the right one.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import data
+from data import LABELS, MODES
+from metrics import NEGATIVE_ABOVE, POSITIVE_ABOVE, summarize
+from model import EmotionModel
+from tokenizer import build_tokenizer
+from train import base_folder, predict
+
+THRESHOLD_NOISE = 0.05
+"""Width of the logistic noise, in probability, that makes the rule differentiable."""
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("runs", type=Path, nargs="+", help="folders that hold model.pt; the result goes to the first")
+    options.add_argument("--base", type=Path)
+    options.add_argument("--mode-weight", type=float, default=1.0, help="0 fits the label's likelihood alone")
+    given = options.parse_args()
+    torch.set_num_threads(1)
+    model = soup([torch.load(run / "model.pt") for run in given.runs])
+    dev = data.single_label("GoEmotions dev, refined", data.goemotions("dev"))
+    gold = torch.tensor(dev.gold)
+    logits = predict(model, build_tokenizer(given.base or base_folder()), dev.texts)
+    scale, bias = fit(logits, gold, given.mode_weight)
+    for name, values in (("before", logits), ("after", logits * scale + bias)):
+        figures = summarize(torch.softmax(values, 1).numpy(), np.array(dev.gold))
+        print(f"dev {name:6} " + "  ".join(f"{key} {value:.4f}" for key, value in figures.items() if isinstance(value, float)))
+    print(f"scale {scale.item():.3f}  " + "  ".join(f"{label} {value:+.2f}" for label, value in zip(LABELS, bias.tolist())))
+    model.scale.copy_(scale)
+    model.bias.copy_(bias)
+    torch.save(model.state_dict(), given.runs[0] / "calibrated.pt")
+
+
+def soup(states: list[dict[str, Tensor]]) -> EmotionModel:
+    """The mean of several runs' weights."""
+    model = EmotionModel()
+    model.load_state_dict({name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]})
+    return model
+
+
+def fit(logits: Tensor, gold: Tensor, mode_weight: float) -> tuple[Tensor, Tensor]:
+    """Scale [1] and bias [7] for `logits` [n, 7]."""
+    log_scale = torch.zeros(1, requires_grad=True)
+    bias = torch.zeros(len(LABELS), requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_scale, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        log_p = torch.log_softmax(logits * log_scale.exp() + bias, 1)
+        loss = torch.nn.functional.nll_loss(log_p, gold) + mode_weight * mode_loss(log_p.exp(), gold)
+        loss = loss + 1e-3 * bias.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    bias = bias.detach()
+    return log_scale.detach().exp(), bias - bias.mean()
+
+
+def mode_loss(p: Tensor, gold: Tensor) -> Tensor:
+    """Mean negative log-probability that the rule, with noise at its thresholds, gives the mode of the gold label."""
+    negative = p[:, [LABELS.index(label) for label in data.NEGATIVE]].sum(1)
+    positive = p[:, [LABELS.index(label) for label in data.POSITIVE]].sum(1)
+    fix = torch.sigmoid((negative - NEGATIVE_ABOVE) / THRESHOLD_NOISE)
+    flirt = (1 - fix) * torch.sigmoid((positive - POSITIVE_ABOVE) / THRESHOLD_NOISE)
+    chances = torch.stack([{"FIX": fix, "FLIRT": flirt, "GENERAL": 1 - fix - flirt}[mode] for mode in MODES], 1)
+    wanted = torch.tensor([MODES.index(data.mode_of_label(label)) for label in LABELS])[gold]
+    return -chances.clamp_min(0.02).log().gather(1, wanted[:, None]).mean()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""No case of `behaviour.jsonl` may stand, or nearly stand, in `written.jsonl`: `python overlap.py` lists those that do.
+
+Two texts are near duplicates when, in lower case and without punctuation, their sets of words have a Jaccard similarity of
+0.6 or more, or their sets of character trigrams 0.6 or more (which sees through typing errors).
+"""
+
+import itertools
+import json
+import re
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+LIMIT = 0.6
+
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(re.sub(r"[^\w\s]", "", text.lower().replace("’", "'")).split()) or frozenset([text.strip()])
+
+
+def trigrams(text: str) -> frozenset[str]:
+    letters = " ".join(re.sub(r"[^a-z0-9 ]", "", text.lower()).split())
+    plain = f"  {letters or text} "
+    return frozenset(plain[i:i + 3] for i in range(len(plain) - 2))
+
+
+def jaccard(a: frozenset, b: frozenset) -> float:
+    return len(a & b) / max(1, len(a | b))
+
+
+def near_duplicates(tests: list[str], training: list[str]) -> list[tuple[str, str]]:
+    """Pairs of (test, training) that are too alike."""
+    known = [(text, words(text), trigrams(text)) for text in training]
+    wanted = [(test, words(test), trigrams(test)) for test in tests]
+    return [(test, text) for test, a, b in wanted for text, c, d in known
+            if jaccard(a, c) >= LIMIT or jaccard(b, d) >= LIMIT]
+
+
+def texts(name: str) -> list[str]:
+    return [json.loads(line)["text"] for line in (HERE / name).read_text(encoding="utf-8").splitlines()]
+
+
+def filled(text: str, slots: dict[str, list[str]]) -> list[str]:
+    """Every text that a text with {slots} can become."""
+    names = re.findall(r"{(\w+)}", text)
+    return [text.format_map(dict(zip(names, choice))) for choice in itertools.product(*(slots[name] for name in names))]
+
+
+if __name__ == "__main__":
+    fillers = json.loads((HERE / "slots.json").read_text(encoding="utf-8"))
+    written = [full for text in texts("written.jsonl") for full in filled(text, fillers)]
+    pairs = near_duplicates(texts("behaviour.jsonl"), written)
+    for test, text in pairs:
+        print(f"{test!r} is too close to {text!r}")
+    sys.exit(1 if pairs else 0)
