@@ -1,6 +1,19 @@
 //! Everything about GGUF models: the batching engine that answers many users at once, and the ways into the format.
 
+mod admission;
+pub mod backend;
+pub mod batcher;
+pub mod chat_template;
 pub mod convert;
+pub mod fake;
+mod fit;
+pub mod lanes;
 #[cfg(feature = "llama")]
 pub mod llama;
+pub mod mailbox;
 pub mod request;
+pub mod sampler;
+pub mod scheduler;
+mod sequence;
+mod text;
+pub mod thread;

@@ -1,15 +1,41 @@
-//! The one place that names llama.cpp.
+//! The one place that names llama.cpp: loads a model, gives it to the batching engine, keeps the library quiet.
 
+mod backend;
+mod context;
+mod environment;
 mod library;
 mod quantize;
 
+use std::path::{Path, PathBuf};
+
+pub use backend::LlamaBackend;
+pub use context::{Context, load_model, open};
+pub use environment::reexec_with_passive_wait;
 pub use library::library;
 pub use quantize::{QuantizeOptions, quantize};
 
-/// Why llama.cpp could not start.
+use crate::batcher::{Batcher, Settings};
+use crate::request::{EngineConfig, ModelInfo};
+use crate::thread::{EngineHandle, Serving};
+
+/// Why an engine could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// llama.cpp refused.
+    /// The model file cannot be opened.
+    #[error("cannot open the model {}: {source}; check the path, or fetch the model again", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not a GGUF file at all.
+    #[error("{} is not a GGUF file (its first four bytes are not \"GGUF\"); fetch or convert the model again", path.display())]
+    NotGguf {
+        /// The file.
+        path: PathBuf,
+    },
+    /// llama.cpp refused the model, the adapter or the context.
     #[error("llama.cpp could not {what}: {why}")]
     Llama {
         /// What was tried.
@@ -17,10 +43,79 @@ pub enum StartError {
         /// What it said.
         why: String,
     },
+    /// A setting that cannot work with this model.
+    #[error("{0}")]
+    Setting(String),
+    /// The thread could not be started.
+    #[error("the engine's thread could not start: {0}")]
+    Thread(#[from] std::io::Error),
 }
 
 impl StartError {
     fn llama(what: impl Into<String>, why: impl ToString) -> Self {
         Self::Llama { what: what.into(), why: why.to_string() }
     }
+}
+
+/// Most shared prefixes: personas times modes that are in use at once.
+const PREFIXES: usize = 16;
+
+/// Loads the model on a thread of its own, and serves it from there. Returns when it is ready to answer.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running then.
+pub fn start(config: EngineConfig) -> Result<EngineHandle, StartError> {
+    check_file(&config.model)?;
+    if let Some((adapter, _)) = &config.adapter {
+        check_file(adapter)?;
+    }
+    let queue = config.queue;
+    EngineHandle::start(queue, move |serving| serve(&config, serving))
+}
+
+fn serve(config: &EngineConfig, serving: Serving) -> Result<(), StartError> {
+    let mut model = load_model(&config.model, config.gpu_layers)?;
+    let mut adapter = context::load_adapter(&mut model, config)?;
+    let context = open(&model, adapter.as_mut(), config)?;
+    let info = info(config, &context);
+    let settings = Settings {
+        slots: config.slots as usize,
+        rows: config.slots as usize,
+        prefixes: PREFIXES,
+        inter_token_target: config.inter_token_target,
+    };
+    let mut batcher = Batcher::new(LlamaBackend::new(context), settings);
+    serving.run(info, &mut batcher);
+    Ok(())
+}
+
+fn info(config: &EngineConfig, context: &Context<'_>) -> ModelInfo {
+    let model = context.model;
+    let stem = config.model.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let vocab = model.vocab();
+    let text = |token| vocab.text(token).map_or_else(String::new, |text| text.to_string_lossy().into_owned());
+    ModelInfo {
+        name: model.meta_val_str("general.name").unwrap_or(stem),
+        architecture: model.meta_val_str("general.architecture").unwrap_or_default(),
+        chat_template: model.chat_template(None).ok().and_then(|template| template.to_string().ok()),
+        bos_text: text(vocab.bos()),
+        eos_text: text(vocab.eos()),
+        vocabulary: u32::try_from(vocab.n_tokens()).unwrap_or(0),
+        context_tokens: u32::try_from(context.limits.context).unwrap_or(u32::MAX),
+        adapter: config.adapter.as_ref().map(|(path, scale)| format!("{} x {scale}", path.display())),
+    }
+}
+
+/// A clear word before llama.cpp sees the file.
+fn check_file(path: &Path) -> Result<(), StartError> {
+    let file = |source| StartError::File { path: path.to_owned(), source };
+    if path.is_dir() {
+        return Err(file(std::io::Error::other("it is a folder")));
+    }
+    let mut magic = [0_u8; 4];
+    let read = std::io::Read::read(&mut std::fs::File::open(path).map_err(file)?, &mut magic).map_err(file)?;
+    if read < 4 || magic != *b"GGUF" {
+        return Err(StartError::NotGguf { path: path.to_owned() });
+    }
+    Ok(())
 }

@@ -1,0 +1,206 @@
+//! Who gets a slot, a lane and the cells for its whole answer.
+//!
+//! Cells are reserved when a request is admitted: prompt and longest answer. So a running sequence never finds the KV
+//! cache full, and what waits can wait.
+
+use std::time::Instant;
+
+use crate::backend::{Backend, LaneId};
+use crate::batcher::{Active, Batcher, Phase, Prefix};
+use crate::fit::{Fitted, fit};
+use crate::lanes::{Tenant, common_prefix};
+use crate::mailbox::Job;
+use crate::request::{GenerateError, OwnerId};
+use crate::scheduler::Rank;
+use crate::sequence::{Sequence, deadline, validate};
+
+/// A request without a slot.
+pub(crate) struct Waiting {
+    pub(crate) job: Job,
+    pub(crate) deadline: Instant,
+    /// Its prompt in tokens, once it was at the head.
+    fitted: Option<Fitted>,
+}
+
+/// Where a request's tokens will live.
+struct Place {
+    lane: LaneId,
+    phase: Phase,
+    /// Prompt tokens that need no computing.
+    reused: usize,
+}
+
+impl Waiting {
+    /// A request to admit. None where it is invalid: then it has its outcome.
+    pub(crate) fn new(job: Job, context: usize) -> Option<Self> {
+        if let Err(error) = validate(&job.request, context) {
+            job.reply.finish(Err(error));
+            return None;
+        }
+        let deadline = deadline(job.submitted, job.request.time_limit);
+        Some(Self { job, deadline, fitted: None })
+    }
+}
+
+impl<B: Backend> Batcher<B> {
+    /// Gives slots to waiting requests in order of rank, while slots, lanes and cells last. The first that finds no
+    /// room is waited for: nobody passes it, so nobody starves.
+    pub(crate) fn admit(&mut self, now: Instant) {
+        while self.active.len() < self.settings.slots {
+            let rank = |waiting: &Waiting| -> Rank {
+                (waiting.deadline, self.served.of(waiting.job.request.owner), waiting.job.reply.id)
+            };
+            let Some(first) = (0..self.waiting.len()).min_by_key(|index| rank(&self.waiting[*index])) else { return };
+            let mut waiting = self.waiting.swap_remove(first);
+            let request = &waiting.job.request;
+            let fitted = match waiting.fitted.take() {
+                Some(fitted) => fitted,
+                None => {
+                    let anchor = self.lanes.first_turn(request.owner);
+                    let new_tokens = request.max_new_tokens as usize;
+                    match fit(&self.backend, &request.prompt, new_tokens, self.limits.context, anchor) {
+                        Ok(fitted) => fitted,
+                        Err(error) => {
+                            waiting.job.reply.finish(Err(error));
+                            continue;
+                        }
+                    }
+                }
+            };
+            match self.place(request.owner, &fitted, request.max_new_tokens as usize) {
+                Some(place) => self.begin(waiting.job, fitted, place, now),
+                None if self.active.is_empty() => {
+                    let error = GenerateError::Backend("no room in an empty KV cache".into());
+                    waiting.job.reply.finish(Err(error));
+                }
+                None => {
+                    self.waiting.push(Waiting { fitted: Some(fitted), ..waiting });
+                    return;
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, job: Job, fitted: Fitted, place: Place, now: Instant) {
+        let Place { lane, phase, reused } = place;
+        let (prefix, first_turn) = (fitted.prefix.clone(), fitted.first_turn);
+        self.lanes.rename(lane, Tenant::Session { owner: job.request.owner, prefix, first_turn });
+        self.status.reused_tokens += reused as u64;
+        let sequence = Sequence::new(job, fitted, reused, self.backend.vocabulary(), now);
+        self.active.push(Active { sequence, lane, phase, forgotten: false });
+    }
+
+    /// Finds the lane from which the fewest tokens must be computed, and room for the rest. None where others must
+    /// finish first.
+    fn place(&mut self, owner: OwnerId, fitted: &Fitted, new_tokens: usize) -> Option<Place> {
+        let Fitted { tokens, prefix, .. } = fitted;
+        // The last token is always computed: its logits are where the answer begins.
+        let reusable = &tokens[..tokens.len() - 1];
+        let own = self.lanes.session(owner, prefix).map(|lane| (lane, common_prefix(self.lanes.log(lane), reusable)));
+        match own {
+            Some((lane, common)) if common >= prefix.len().min(reusable.len()) => {
+                self.lanes.truncate(&mut self.backend, lane, common);
+                self.lanes.pin(lane);
+                if self.make_room(tokens.len() + new_tokens - common) {
+                    return Some(Place { lane, phase: Phase::Prefill, reused: common });
+                }
+                self.lanes.unpin(lane);
+                None
+            }
+            // An answer that was given up before its prompt was whole.
+            Some((lane, _)) => {
+                self.lanes.empty(&mut self.backend, lane);
+                self.place_new(owner, fitted, new_tokens)
+            }
+            None => self.place_new(owner, fitted, new_tokens),
+        }
+    }
+
+    fn place_new(&mut self, owner: OwnerId, fitted: &Fitted, new_tokens: usize) -> Option<Place> {
+        let shared = fitted.prefix.len().min(fitted.tokens.len() - 1);
+        let prefix = if shared == 0 { None } else { self.prefix_lane(&fitted.prefix) };
+        if let Some(prefix) = prefix {
+            self.lanes.pin(prefix);
+        }
+        let reused = prefix.map_or(0, |prefix| self.lanes.log(prefix).len().min(shared));
+        let taken_over = if prefix.is_some() { shared } else { 0 };
+        let place = self.claim(owner, &fitted.prefix).and_then(|lane| {
+            self.lanes.pin(lane);
+            if self.make_room(fitted.tokens.len() + new_tokens - taken_over) {
+                let phase = prefix.map_or(Phase::Prefill, |prefix| Phase::AwaitPrefix { prefix, shared });
+                return Some(Place { lane, phase, reused });
+            }
+            self.lanes.unpin(lane);
+            self.lanes.empty(&mut self.backend, lane);
+            None
+        });
+        if let (None, Some(prefix)) = (&place, prefix) {
+            self.lanes.unpin(prefix);
+        }
+        place
+    }
+
+    /// An empty lane for a conversation, evicting an idle one where none is left.
+    fn claim(&mut self, owner: OwnerId, prefix: &Prefix) -> Option<LaneId> {
+        let tenant = Tenant::Session { owner, prefix: prefix.clone(), first_turn: 0 };
+        loop {
+            if let Some(lane) = self.lanes.claim(tenant.clone()) {
+                return Some(lane);
+            }
+            if !self.lanes.evict(&mut self.backend) {
+                return None;
+            }
+        }
+    }
+
+    /// The lane of a shared prefix; a new one begins with what it has in common with another. None where all such
+    /// lanes are in use: the request then computes its prefix alone.
+    fn prefix_lane(&mut self, prefix: &Prefix) -> Option<LaneId> {
+        if let Some(lane) = self.lanes.prefix(prefix) {
+            return Some(lane);
+        }
+        if self.lanes.prefixes() >= self.settings.prefixes && !self.lanes.evict_prefix(&mut self.backend) {
+            return None;
+        }
+        let like = self.lanes.longest_shared(prefix);
+        if let Some((like, _)) = like {
+            self.lanes.pin(like);
+        }
+        let mut lane = self.lanes.claim(Tenant::Prefix(prefix.clone()));
+        if lane.is_none() && self.lanes.evict(&mut self.backend) {
+            lane = self.lanes.claim(Tenant::Prefix(prefix.clone()));
+        }
+        if let Some((like, common)) = like {
+            if let Some(lane) = lane {
+                self.lanes.share(&mut self.backend, like, lane, common);
+            }
+            self.lanes.unpin(like);
+        }
+        lane
+    }
+
+    /// Evicts idle lanes until `cells` are free beside all that is reserved.
+    fn make_room(&mut self, cells: usize) -> bool {
+        loop {
+            if self.lanes.free_cells() >= self.reserved() + cells {
+                return true;
+            }
+            if !self.lanes.evict(&mut self.backend) {
+                return false;
+            }
+        }
+    }
+
+    /// Cells that running sequences and the prefixes they wait for will still fill.
+    pub(crate) fn reserved(&self) -> usize {
+        let own = |active: &Active| {
+            let whole = active.sequence.prompt.len() + active.sequence.max_new_tokens;
+            let held = match active.phase {
+                Phase::AwaitPrefix { shared, .. } => shared,
+                Phase::Prefill | Phase::Decode { .. } => self.lanes.log(active.lane).len(),
+            };
+            whole.saturating_sub(held)
+        };
+        self.active.iter().map(own).sum::<usize>() + self.lanes.prefix_cells_to_come()
+    }
+}

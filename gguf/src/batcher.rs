@@ -1,0 +1,390 @@
+//! The engine's step: requests leave and join, a batch is planned, computed and sampled, text goes out.
+//!
+//! One call of [`Batcher::step`] is one decode of the model. Everything in it is synchronous and takes the time as an
+//! argument, so that a scripted backend tests all of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+
+use crate::admission::Waiting;
+use crate::backend::{Backend, Batch, DecodeError, LaneId, Limits, Token};
+use crate::lanes::{Lanes, Tenant};
+use crate::mailbox::Job;
+use crate::request::{EngineStatus, GenerateError, OwnerId};
+use crate::scheduler::{Pace, Served, chunks};
+use crate::sequence::{Next, Sequence};
+
+/// The batching engine over a backend.
+pub struct Batcher<B> {
+    pub(crate) backend: B,
+    pub(crate) limits: Limits,
+    pub(crate) settings: Settings,
+    pub(crate) lanes: Lanes,
+    pub(crate) waiting: Vec<Waiting>,
+    pub(crate) active: Vec<Active>,
+    pub(crate) served: Served,
+    pub(crate) status: EngineStatus,
+    batch: Batch,
+    pace: Pace,
+    turn: u64,
+    wait_each: Duration,
+}
+
+/// What can be set of a [`Batcher`].
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Most sequences at once.
+    pub slots: usize,
+    /// Most rows of one decode: beyond it the decoding sequences take turns.
+    pub rows: usize,
+    /// Most shared prefixes kept.
+    pub prefixes: usize,
+    /// Gap between two tokens of one answer to aim at.
+    pub inter_token_target: Duration,
+}
+
+/// A sequence with its lane.
+pub(crate) struct Active {
+    pub(crate) sequence: Sequence,
+    pub(crate) lane: LaneId,
+    pub(crate) phase: Phase,
+    /// Its owner was forgotten meanwhile: the lane is not kept.
+    pub(crate) forgotten: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The shared prefix is being computed; `shared` of its tokens will be taken over.
+    AwaitPrefix { prefix: LaneId, shared: usize },
+    /// The prompt is being computed.
+    Prefill,
+    /// `next` is to be computed; `since` is the turn in which its predecessor was.
+    Decode { next: Token, since: u64 },
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Answers' tokens computed.
+    pub rows: usize,
+    /// Prompt tokens computed.
+    pub prefill: usize,
+    /// What the model took.
+    pub elapsed: Duration,
+}
+
+/// A stretch of the batch: whose tokens they are, and the row that follows them.
+struct Part {
+    whose: Whose,
+    row: Option<usize>,
+}
+
+/// Tokens to compute in a lane.
+struct Work {
+    whose: Whose,
+    lane: LaneId,
+    tokens: Vec<Token>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Index into the active sequences.
+    Sequence(usize),
+    Prefix(LaneId),
+}
+
+impl<B: Backend> Batcher<B> {
+    /// An engine without requests.
+    pub fn new(backend: B, settings: Settings) -> Self {
+        let limits = backend.limits();
+        let rows = settings.rows.clamp(1, limits.batch_tokens);
+        Self {
+            limits,
+            settings: Settings {
+                rows,
+                slots: settings.slots.clamp(1, limits.lanes.saturating_sub(1).max(1)),
+                ..settings
+            },
+            lanes: Lanes::new(limits),
+            waiting: Vec::new(),
+            active: Vec::new(),
+            served: Served::default(),
+            status: EngineStatus::default(),
+            batch: Batch::new(limits),
+            pace: Pace::new(settings.inter_token_target, limits.batch_tokens),
+            turn: 0,
+            wait_each: Duration::ZERO,
+            backend,
+        }
+    }
+
+    /// Makes one step at time `now`: at most one decode of the model.
+    pub fn step(&mut self, now: Instant) -> Step {
+        self.let_leave(now);
+        self.admit(now);
+        self.begin_after_prefix();
+        let (parts, rows, prefill) = self.plan();
+        if parts.is_empty() {
+            return Step::default();
+        }
+        self.status.steps += 1;
+        match self.backend.decode(&self.batch) {
+            Ok(elapsed) => {
+                self.lanes.commit(&self.batch);
+                self.pace.observe(rows, prefill, elapsed);
+                self.status.prompt_tokens += prefill as u64;
+                self.sample(&parts, now + elapsed);
+                Step { rows, prefill, elapsed }
+            }
+            Err(error) => {
+                self.lanes.roll_back(&mut self.backend, &self.batch);
+                self.recover(&parts, &error);
+                Step::default()
+            }
+        }
+    }
+
+    /// Whether there is nothing to do until a request arrives.
+    pub fn is_idle(&self) -> bool {
+        self.active.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Gauges and counters.
+    pub fn status(&self) -> EngineStatus {
+        EngineStatus {
+            queued: self.waiting.len(),
+            active: self.active.len(),
+            evictions: self.lanes.evictions(),
+            ..self.status
+        }
+    }
+
+    /// How long each waiting request adds to a newcomer's wait, about.
+    pub fn wait_each(&self) -> Duration {
+        self.wait_each
+    }
+
+    /// The backend, for tests and measurements.
+    pub fn backend(&mut self) -> &mut B {
+        &mut self.backend
+    }
+
+    /// Checks that every lane's log equals its KV and every cell is accounted for.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn check(&self) -> Result<(), String> {
+        self.lanes.check(&self.backend)
+    }
+
+    /// Takes in a request; it gets a slot in a coming step.
+    pub fn accept(&mut self, job: Job) {
+        if let Some(waiting) = Waiting::new(job, self.limits.context) {
+            self.waiting.push(waiting);
+        }
+    }
+
+    /// Drops everything remembered of an owner. An answer in flight goes on, and leaves nothing behind.
+    pub fn forget(&mut self, owner: OwnerId) {
+        self.lanes.forget(&mut self.backend, owner);
+        self.served.forget(owner);
+        for active in self.active.iter_mut().filter(|active| active.sequence.owner == owner) {
+            active.forgotten = true;
+        }
+    }
+
+    /// Cancelled and expired requests give their slots back.
+    fn let_leave(&mut self, now: Instant) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            if waiting.job.reply.is_cancelled() {
+                waiting.job.reply.finish(Err(GenerateError::Cancelled));
+            } else if now >= waiting.deadline {
+                waiting.job.reply.finish(Err(GenerateError::Expired));
+            } else {
+                self.waiting.push(waiting);
+            }
+        }
+        for index in (0..self.active.len()).rev() {
+            let sequence = &self.active[index].sequence;
+            if sequence.is_cancelled() {
+                self.leave(index).fail(GenerateError::Cancelled);
+            } else if now >= sequence.deadline {
+                self.leave(index).fail(GenerateError::Expired);
+            }
+        }
+    }
+
+    /// Takes a sequence out; its lane stays for the next turn.
+    fn leave(&mut self, index: usize) -> Sequence {
+        let Active { sequence, lane, phase, forgotten } = self.active.remove(index);
+        if let Phase::AwaitPrefix { prefix, .. } = phase {
+            self.lanes.unpin(prefix);
+        }
+        self.lanes.unpin(lane);
+        if forgotten || self.lanes.log(lane).is_empty() {
+            self.lanes.empty(&mut self.backend, lane);
+        }
+        self.served.add(sequence.owner, sequence.new_tokens());
+        sequence
+    }
+
+    /// Sequences whose shared prefix is whole take it over.
+    fn begin_after_prefix(&mut self) {
+        for active in &mut self.active {
+            let Phase::AwaitPrefix { prefix, shared } = active.phase else { continue };
+            if self.lanes.log(prefix).len() >= shared {
+                self.lanes.share(&mut self.backend, prefix, active.lane, shared);
+                self.lanes.unpin(prefix);
+                active.phase = Phase::Prefill;
+            }
+        }
+    }
+
+    /// Fills the batch: decoding rows first, those that waited longest; then prefill within its budget.
+    fn plan(&mut self) -> (Vec<Part>, usize, usize) {
+        self.batch.clear();
+        self.turn += 1;
+        let mut parts = Vec::new();
+        let mut decoding: Vec<(u64, usize, Token)> = Vec::new();
+        for (index, active) in self.active.iter().enumerate() {
+            if let Phase::Decode { next, since } = active.phase {
+                decoding.push((since, index, next));
+            }
+        }
+        decoding.sort_unstable();
+        for &(_, index, next) in decoding.iter().take(self.settings.rows) {
+            let work = Work { whose: Whose::Sequence(index), lane: self.active[index].lane, tokens: vec![next] };
+            parts.push(self.put(&work, 1, true));
+        }
+        let rows = parts.len();
+
+        let work = self.prefill_work();
+        let remaining: Vec<usize> = work.iter().map(|work| work.tokens.len()).collect();
+        let budget = self.pace.prefill(rows).min(self.batch.room());
+        let mut prefill = 0;
+        for (work, take) in work.iter().zip(chunks(&remaining, budget)) {
+            if take > 0 {
+                let whole = take == work.tokens.len() && matches!(work.whose, Whose::Sequence(_));
+                parts.push(self.put(work, take, whole));
+                prefill += take;
+            }
+        }
+        (parts, rows, prefill)
+    }
+
+    /// Prompts to compute, oldest first; a prefix stands where the first sequence waits for it.
+    fn prefill_work(&self) -> Vec<Work> {
+        let most = self.batch.room();
+        let mut work: Vec<Work> = Vec::new();
+        for (index, active) in self.active.iter().enumerate() {
+            let (whose, lane, target): (_, _, &[Token]) = match active.phase {
+                Phase::Prefill => (Whose::Sequence(index), active.lane, &active.sequence.prompt),
+                Phase::AwaitPrefix { prefix, .. } => match self.lanes.tenant(prefix) {
+                    Tenant::Prefix(tokens) => (Whose::Prefix(prefix), prefix, tokens),
+                    _ => continue,
+                },
+                Phase::Decode { .. } => continue,
+            };
+            if work.iter().all(|other| other.whose != whose) {
+                let rest = &target[self.lanes.log(lane).len()..];
+                // No more than a batch holds is ever taken; but one token more tells that the prompt goes on.
+                work.push(Work { whose, lane, tokens: rest[..rest.len().min(most + 1)].to_vec() });
+            }
+        }
+        work
+    }
+
+    /// Puts the first `take` tokens of some work into the batch, with logits wanted for the last where `logits`.
+    fn put(&mut self, work: &Work, take: usize, logits: bool) -> Part {
+        match self.lanes.stage(&mut self.batch, work.lane, &work.tokens[..take], logits) {
+            Ok(row) => Part { whose: work.whose, row },
+            // Cannot happen while the accounting holds; if it does, what was staged is computed and the rest later.
+            Err(error) => {
+                debug_assert!(false, "{error}");
+                tracing::error!(%error, "a token could not join its batch");
+                Part { whose: work.whose, row: None }
+            }
+        }
+    }
+
+    /// Draws the next token of every row, in parallel, and lets the sequences go on or end.
+    fn sample(&mut self, parts: &[Part], now: Instant) {
+        let mut row_of: Vec<Option<usize>> = vec![None; self.active.len()];
+        for part in parts {
+            if let Whose::Sequence(index) = part.whose {
+                row_of[index] = part.row;
+            }
+        }
+        let backend = &self.backend;
+        let vocabulary = backend.vocabulary();
+        let mut drawing: Vec<(usize, &mut Sequence, &[f32])> = self
+            .active
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(index, active)| row_of[index].map(|row| (index, &mut active.sequence, backend.logits(row))))
+            .collect();
+        // A few rows cost less than waking threads for them.
+        let parallel = drawing.len() >= 8;
+        let draw = |(index, sequence, logits): &mut (usize, &mut Sequence, &[f32])| {
+            (*index, sequence.draw(logits, vocabulary))
+        };
+        let drawn: Vec<(usize, Option<Token>)> =
+            if parallel { drawing.par_iter_mut().map(draw).collect() } else { drawing.iter_mut().map(draw).collect() };
+
+        for (index, token) in drawn.into_iter().rev() {
+            let active = &mut self.active[index];
+            let before = active.sequence.new_tokens();
+            let next = active.sequence.accept(token, self.backend.vocabulary(), now);
+            self.status.new_tokens += (active.sequence.new_tokens() - before) as u64;
+            match next {
+                Next::Token(next) => active.phase = Phase::Decode { next, since: self.turn },
+                Next::Finished(finish) => {
+                    let sequence = self.leave(index);
+                    self.learn_wait(now.saturating_duration_since(sequence.admitted));
+                    sequence.finish(finish, now);
+                }
+                Next::Cancelled => self.leave(index).fail(GenerateError::Cancelled),
+                Next::Nothing => {
+                    self.leave(index).fail(GenerateError::Backend("the model gave no usable logits".into()));
+                }
+            }
+        }
+    }
+
+    fn learn_wait(&mut self, service: Duration) {
+        let each = service / u32::try_from(self.settings.slots).unwrap_or(u32::MAX);
+        self.wait_each = if self.wait_each.is_zero() { each } else { (self.wait_each * 7 + each) / 8 };
+    }
+
+    /// A batch failed. Where room was missing and some can be made, the next step tries again; else its requests fail,
+    /// and their lanes are dropped.
+    fn recover(&mut self, parts: &[Part], error: &DecodeError) {
+        tracing::warn!(%error, "a batch failed");
+        if *error == DecodeError::NoRoom && self.lanes.evict(&mut self.backend) {
+            return;
+        }
+        let failed = |index: usize, active: &Active| {
+            parts.iter().any(|part| match (part.whose, active.phase) {
+                (Whose::Sequence(part), _) => part == index,
+                (Whose::Prefix(lane), Phase::AwaitPrefix { prefix, .. }) => lane == prefix,
+                (Whose::Prefix(_), _) => false,
+            })
+        };
+        for index in (0..self.active.len()).rev() {
+            if failed(index, &self.active[index]) {
+                self.active[index].forgotten = true;
+                self.leave(index).fail(GenerateError::Backend(error.to_string()));
+            }
+        }
+        for part in parts {
+            if let Whose::Prefix(lane) = part.whose {
+                self.lanes.empty(&mut self.backend, lane);
+            }
+        }
+    }
+}
+
+/// The prefix of a request, to compare and to share.
+pub(crate) type Prefix = Arc<[Token]>;

@@ -1,0 +1,170 @@
+//! A model without a model: one token a byte, a scripted continuation, a cost per token instead of time.
+//!
+//! It keeps what every lane holds, so that tests can compare it with the engine's logs, and refuses what llama.cpp
+//! would abort on.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::backend::{Backend, Batch, DecodeError, LaneId, Limits, Token, Vocabulary};
+
+/// The end-of-generation token of the scripted vocabulary; 0 to 255 are bytes.
+pub const END: Token = 256;
+
+/// What follows a sequence of tokens: the next token gets logit 20, all others lower ones.
+pub type Script = Box<dyn FnMut(&[Token]) -> Token + Send>;
+
+/// A scripted [`Backend`].
+pub struct ScriptedBackend {
+    limits: Limits,
+    vocabulary: Vocabulary,
+    script: Script,
+    lanes: Vec<Vec<Token>>,
+    rows: Vec<Vec<f32>>,
+    cost: Cost,
+    failures: VecDeque<Option<DecodeError>>,
+    /// Sizes of the batches decoded so far: tokens and rows.
+    pub batches: Vec<(usize, usize)>,
+    /// Tokens decoded so far.
+    pub tokens: usize,
+}
+
+/// What a batch costs.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// Any batch.
+    pub batch: Duration,
+    /// Each token of it.
+    pub token: Duration,
+}
+
+impl Default for ScriptedBackend {
+    fn default() -> Self {
+        Self::new(Limits { batch_tokens: 64, lanes: 16, cells: 2048, context: 256, vocabulary: 257 })
+    }
+}
+
+impl ScriptedBackend {
+    /// A backend with these bounds (the vocabulary is always 257) that says `hello` and ends.
+    pub fn new(limits: Limits) -> Self {
+        let bytes = (0..=u8::MAX).map(|byte| (vec![byte], false)).chain([(Vec::new(), true)]);
+        Self {
+            limits: Limits { vocabulary: 257, ..limits },
+            vocabulary: Vocabulary::new(bytes, None),
+            script: Box::new(says("hello")),
+            lanes: vec![Vec::new(); limits.lanes],
+            rows: Vec::new(),
+            cost: Cost { batch: Duration::from_millis(1), token: Duration::from_micros(100) },
+            failures: VecDeque::new(),
+            batches: Vec::new(),
+            tokens: 0,
+        }
+    }
+
+    /// With another script.
+    #[must_use]
+    pub fn with_script(mut self, script: impl FnMut(&[Token]) -> Token + Send + 'static) -> Self {
+        self.script = Box::new(script);
+        self
+    }
+
+    /// With other costs.
+    #[must_use]
+    pub fn with_cost(mut self, cost: Cost) -> Self {
+        self.cost = cost;
+        self
+    }
+
+    /// With a byte that opens every sequence.
+    #[must_use]
+    pub fn with_bos(mut self, bos: u8) -> Self {
+        let bytes = (0..=u8::MAX).map(|byte| (vec![byte], false)).chain([(Vec::new(), true)]);
+        self.vocabulary = Vocabulary::new(bytes, Some(Token::from(bos)));
+        self
+    }
+
+    /// Lets the coming batches fail: one entry a batch, None succeeds.
+    pub fn fail(&mut self, failures: impl IntoIterator<Item = Option<DecodeError>>) {
+        self.failures.extend(failures);
+    }
+
+    /// What a lane holds.
+    pub fn lane(&self, lane: LaneId) -> &[Token] {
+        &self.lanes[lane.index()]
+    }
+}
+
+/// A script that answers every prompt ending in `>>` with `text`, then ends.
+pub fn says(text: &str) -> impl FnMut(&[Token]) -> Token + Send + 'static {
+    let text = text.as_bytes().to_vec();
+    move |tokens| {
+        let opened = tokens.windows(2).rposition(|pair| pair == [u32::from(b'>'), u32::from(b'>')]);
+        let said = opened.map_or(tokens.len(), |at| tokens.len() - at - 2);
+        text.get(said).map_or(END, |byte| Token::from(*byte))
+    }
+}
+
+impl Backend for ScriptedBackend {
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    fn tokenize(&self, text: &str, special: bool, out: &mut Vec<Token>) {
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            if special && rest.starts_with("<end>") {
+                out.push(END);
+                rest = &rest["<end>".len()..];
+            } else {
+                let (character, after) = rest.split_at(first.len_utf8());
+                out.extend(character.bytes().map(Token::from));
+                rest = after;
+            }
+        }
+    }
+
+    fn decode(&mut self, batch: &Batch) -> Result<Duration, DecodeError> {
+        assert!(!batch.entries().is_empty(), "an empty batch aborts llama.cpp");
+        assert!(batch.entries().len() <= self.limits.batch_tokens, "more than n_batch tokens abort llama.cpp");
+        if let Some(Some(failure)) = self.failures.pop_front() {
+            return Err(failure);
+        }
+        self.rows.clear();
+        for entry in batch.entries() {
+            let lane = &mut self.lanes[entry.lane.index()];
+            assert_eq!(entry.position, lane.len(), "positions of lane {} have a gap", entry.lane.0);
+            lane.push(entry.token);
+            if entry.logits {
+                let next = (self.script)(lane);
+                let mut row: Vec<f32> = (0..257_u16).map(|token| -f32::from(token) / 64.0).collect();
+                row[next as usize] = 20.0;
+                self.rows.push(row);
+            }
+        }
+        self.batches.push((batch.entries().len(), batch.rows()));
+        self.tokens += batch.entries().len();
+        let tokens = u32::try_from(batch.entries().len()).unwrap_or(u32::MAX);
+        Ok(self.cost.batch + self.cost.token * tokens)
+    }
+
+    fn logits(&self, row: usize) -> &[f32] {
+        &self.rows[row]
+    }
+
+    fn share(&mut self, from: LaneId, to: LaneId, tokens: usize) {
+        assert!(self.lanes[to.index()].is_empty(), "lane {} is not empty", to.0);
+        self.lanes[to.index()] = self.lanes[from.index()][..tokens].to_vec();
+    }
+
+    fn truncate(&mut self, lane: LaneId, keep: usize) {
+        self.lanes[lane.index()].truncate(keep);
+    }
+
+    fn len(&self, lane: LaneId) -> usize {
+        self.lanes[lane.index()].len()
+    }
+}

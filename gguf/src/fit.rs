@@ -1,0 +1,189 @@
+//! Turns a prompt's pieces into tokens, and makes it fit: old turns leave whole, the newest always stays.
+//!
+//! When the context is full, turns leave down to 60% of it at once. One at a time would move every later token each
+//! turn, and the whole history would be computed again for every answer.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use crate::backend::{Backend, Token};
+use crate::request::{GenerateError, Piece, Prompt};
+
+/// A prompt as tokens, short enough for the context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fitted {
+    /// Prefix, kept turns, tail.
+    pub tokens: Vec<Token>,
+    /// The prefix alone: the first tokens of `tokens`.
+    pub prefix: Arc<[Token]>,
+    /// Old turns left out.
+    pub dropped_turns: usize,
+    /// Hash of the oldest turn kept.
+    pub first_turn: u64,
+}
+
+/// Share of the context that is left filled after turns were dropped, in percent.
+const REFILL_PERCENT: usize = 60;
+
+/// Tokenises `prompt` so that it and `new_tokens` of answer fit `context` tokens.
+///
+/// `anchor` is the hash of the oldest turn that the conversation's lane still holds: a prompt that must be shortened
+/// is cut there again where that suffices, so that the lane can be continued.
+///
+/// # Errors
+/// [`GenerateError::PromptTooLong`] where prefix, newest turn, tail and answer alone do not fit.
+pub fn fit(
+    backend: &impl Backend,
+    prompt: &Prompt,
+    new_tokens: usize,
+    context: usize,
+    anchor: Option<u64>,
+) -> Result<Fitted, GenerateError> {
+    let mut budget = Budget { available: context, needed: new_tokens };
+    let mut prefix = budget.tokenize(backend, &prompt.prefix)?;
+    if let Some(bos) = backend.vocabulary().bos().filter(|bos| prefix.first() != Some(bos)) {
+        prefix.insert(0, bos);
+        budget.spend(1)?;
+    }
+    let tail = budget.tokenize(backend, &prompt.tail)?;
+
+    // From the newest turn back, as far as they fit: what is older is not even tokenised.
+    let mut turns: Vec<Vec<Token>> = Vec::new();
+    for (index, turn) in prompt.turns.iter().rev().enumerate() {
+        let before = budget.needed;
+        match budget.tokenize(backend, turn) {
+            Ok(tokens) => turns.push(tokens),
+            Err(error) if index == 0 => return Err(error),
+            Err(_) => {
+                budget.needed = before;
+                break;
+            }
+        }
+    }
+    turns.reverse();
+    let mut first = prompt.turns.len() - turns.len();
+    if first > 0 {
+        let anchored = (first..prompt.turns.len()).find(|index| Some(hash(&prompt.turns[*index])) == anchor);
+        let goal = context * REFILL_PERCENT / 100;
+        let offset = first;
+        first = anchored.unwrap_or_else(|| {
+            let mut needed = budget.needed;
+            let mut first = offset;
+            while needed > goal && first + 1 < prompt.turns.len() {
+                needed -= turns[first - offset].len();
+                first += 1;
+            }
+            first
+        });
+        turns.drain(..first - offset);
+    }
+
+    let mut tokens = prefix.clone();
+    tokens.extend(turns.into_iter().flatten());
+    tokens.extend(tail);
+    if tokens.is_empty() {
+        return Err(GenerateError::Invalid("the prompt is empty".into()));
+    }
+    let first_turn = prompt.turns.get(first).map_or(0, |turn| hash(turn));
+    Ok(Fitted { tokens, prefix: prefix.into(), dropped_turns: first, first_turn })
+}
+
+struct Budget {
+    available: usize,
+    needed: usize,
+}
+
+impl Budget {
+    fn spend(&mut self, tokens: usize) -> Result<(), GenerateError> {
+        self.needed += tokens;
+        if self.needed > self.available {
+            return Err(GenerateError::PromptTooLong { needed: self.needed, available: self.available });
+        }
+        Ok(())
+    }
+
+    fn tokenize(&mut self, backend: &impl Backend, pieces: &[Piece]) -> Result<Vec<Token>, GenerateError> {
+        // A megabyte of text that cannot possibly fit is refused by its length, before any work.
+        let bytes: usize = pieces.iter().map(|piece| piece.text.len()).sum();
+        let at_least = bytes / backend.vocabulary().longest();
+        if self.needed + at_least > self.available {
+            return Err(GenerateError::PromptTooLong { needed: self.needed + at_least, available: self.available });
+        }
+        let mut tokens = Vec::new();
+        for piece in pieces {
+            backend.tokenize(&piece.text, piece.special, &mut tokens);
+        }
+        self.spend(tokens.len())?;
+        Ok(tokens)
+    }
+}
+
+fn hash(turn: &[Piece]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    turn.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::ScriptedBackend;
+
+    /// The scripted backend has one token a byte, so lengths can be read off the texts.
+    fn prompt(turns: &[&str]) -> Prompt {
+        Prompt {
+            prefix: vec![Piece::template("PREFIX")],
+            turns: turns.iter().map(|turn| vec![Piece::plain(*turn)]).collect(),
+            tail: vec![Piece::template(">>")],
+        }
+    }
+
+    fn text(fitted: &Fitted) -> String {
+        fitted.tokens.iter().map(|token| char::from(u8::try_from(*token).unwrap())).collect()
+    }
+
+    #[test]
+    fn what_fits_stays_whole() {
+        let fitted = fit(&ScriptedBackend::default(), &prompt(&["one.", "two."]), 10, 26, None).unwrap();
+        assert_eq!(text(&fitted), "PREFIXone.two.>>");
+        assert_eq!((fitted.prefix.len(), fitted.dropped_turns), (6, 0));
+    }
+
+    #[test]
+    fn old_turns_leave_down_to_sixty_percent_and_the_cut_stays_where_it_was() {
+        let backend = ScriptedBackend::default();
+        let turns: Vec<String> = (0..20).map(|turn| format!("turn {turn:02}...")).collect();
+        let mut anchor = None;
+        let mut cuts = Vec::new();
+        for count in 1..=turns.len() {
+            let turns: Vec<_> = turns[..count].iter().map(String::as_str).collect();
+            let fitted = fit(&backend, &prompt(&turns), 12, 100, anchor).unwrap();
+            assert!(fitted.tokens.len() + 12 <= 100);
+            assert!(text(&fitted).ends_with(&format!("{}>>", turns[count - 1])));
+            anchor = Some(fitted.first_turn);
+            cuts.push(fitted.dropped_turns);
+        }
+        // 80 of 100 tokens are for turns of 10: eight fit, the ninth leaves four.
+        assert_eq!(cuts, [0, 0, 0, 0, 0, 0, 0, 0, 5, 5, 5, 5, 5, 10, 10, 10, 10, 10, 15, 15]);
+    }
+
+    #[test]
+    fn a_prompt_that_can_never_fit_is_refused_with_both_numbers() {
+        let error =
+            fit(&ScriptedBackend::default(), &prompt(&["short", "a long newest turn"]), 5, 20, None).unwrap_err();
+        assert_eq!(error, GenerateError::PromptTooLong { needed: 31, available: 20 });
+        let megabytes = "x".repeat(4_000_000);
+        let error = fit(&ScriptedBackend::default(), &prompt(&[&megabytes]), 5, 20, None).unwrap_err();
+        assert!(matches!(error, GenerateError::PromptTooLong { needed, .. } if needed > 4_000_000));
+    }
+
+    #[test]
+    fn a_model_with_a_bos_token_gets_it_once() {
+        let backend = ScriptedBackend::default().with_bos(b'^');
+        let fitted = fit(&backend, &prompt(&["a"]), 1, 50, None).unwrap();
+        assert_eq!(text(&fitted), "^PREFIXa>>");
+        let mut own = prompt(&["a"]);
+        own.prefix = vec![Piece::template("^P")];
+        assert_eq!(text(&fit(&backend, &own, 1, 50, None).unwrap()), "^Pa>>");
+    }
+}

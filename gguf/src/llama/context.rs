@@ -1,0 +1,125 @@
+//! Loading: a model, its adapter, and a context whose bounds are known.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::model::params::LlamaModelParams;
+use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
+
+use super::{StartError, library};
+use crate::backend::Limits;
+use crate::request::EngineConfig;
+
+/// A context with its model and bounds.
+pub struct Context<'model> {
+    /// The model it computes.
+    pub model: &'model LlamaModel,
+    pub(super) context: LlamaContext<'model>,
+    /// What may be asked of it.
+    pub limits: Limits,
+}
+
+/// Most sequence ids of a context in llama.cpp.
+const MOST_LANES: u32 = 256;
+
+/// Loads a GGUF model, `gpu_layers` of it onto the GPU.
+///
+/// # Errors
+/// [`StartError::Llama`].
+pub fn load_model(path: &Path, gpu_layers: u32) -> Result<LlamaModel, StartError> {
+    let params = LlamaModelParams::default().with_n_gpu_layers(gpu_layers);
+    LlamaModel::load_from_file(library()?, path, &params).map_err(|error| {
+        StartError::llama(
+            format!("load {}", path.display()),
+            format!(
+                "{error}; the file may be cut short or of an architecture it does not know (--log debug says more)"
+            ),
+        )
+    })
+}
+
+/// Loads the adapter that the configuration names. Adapters come before contexts.
+pub(super) fn load_adapter(
+    model: &mut LlamaModel,
+    config: &EngineConfig,
+) -> Result<Option<LlamaLoraAdapter>, StartError> {
+    let Some((path, _)) = &config.adapter else { return Ok(None) };
+    model.lora_adapter_init(path).map(Some).map_err(|error| {
+        StartError::llama(
+            format!("load the adapter {}", path.display()),
+            format!("{error}; was it made for this model?"),
+        )
+    })
+}
+
+/// Opens a context with unified KV for `config`, with the adapter at its scale.
+///
+/// # Errors
+/// [`StartError`] where a setting cannot work or llama.cpp refuses.
+pub fn open<'model>(
+    model: &'model LlamaModel,
+    adapter: Option<&mut LlamaLoraAdapter>,
+    config: &EngineConfig,
+) -> Result<Context<'model>, StartError> {
+    let lanes = config.lanes + u32::try_from(super::PREFIXES).unwrap_or(0);
+    if config.lanes == 0 || lanes > MOST_LANES {
+        return Err(StartError::Setting(format!(
+            "lanes is {}, and must be 1 to {}",
+            config.lanes,
+            MOST_LANES as usize - super::PREFIXES
+        )));
+    }
+    if config.slots == 0 || config.slots > config.lanes {
+        return Err(StartError::Setting(format!(
+            "slots is {}, and must be 1 to lanes ({})",
+            config.slots, config.lanes
+        )));
+    }
+    let context_tokens = config.context_tokens.min(model.n_ctx_train());
+    if context_tokens < 64 || config.kv_tokens < context_tokens {
+        return Err(StartError::Setting(format!(
+            "kv_tokens is {} and context_tokens {context_tokens}; one conversation needs at least 64, and must fit the cache",
+            config.kv_tokens
+        )));
+    }
+    if config.batch_tokens < config.slots || config.batch_tokens < 16 {
+        return Err(StartError::Setting(format!(
+            "batch_tokens is {}, and must be at least 16 and at least slots ({})",
+            config.batch_tokens, config.slots
+        )));
+    }
+    let threads = i32::try_from(threads(config.threads)).unwrap_or(1);
+    let params = LlamaContextParams::default()
+        .with_n_ctx(NonZeroU32::new(config.kv_tokens))
+        .with_n_batch(config.batch_tokens)
+        .with_n_ubatch(config.batch_tokens)
+        .with_n_seq_max(lanes)
+        .with_kv_unified(true)
+        .with_n_threads(threads)
+        .with_n_threads_batch(threads)
+        .with_no_perf(true);
+    let mut context = model.new_context(library()?, params).map_err(|error| {
+        StartError::llama("open a context", format!("{error}; is there memory for kv_tokens = {}?", config.kv_tokens))
+    })?;
+    if let (Some(adapter), Some((path, scale))) = (adapter, &config.adapter) {
+        context
+            .lora_adapter_set(adapter, *scale)
+            .map_err(|error| StartError::llama(format!("apply the adapter {}", path.display()), error))?;
+    }
+    let limits = Limits {
+        batch_tokens: context.n_batch().min(context.n_ubatch()) as usize,
+        lanes: lanes as usize,
+        cells: context.n_ctx().min(config.kv_tokens) as usize,
+        context: context_tokens as usize,
+        vocabulary: usize::try_from(model.n_vocab()).unwrap_or(0),
+    };
+    Ok(Context { model, context, limits })
+}
+
+/// Threads to compute with: as asked, or as many as there are cores.
+fn threads(asked: u32) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if asked == 0 { cores } else { asked as usize }
+}
