@@ -35,7 +35,30 @@
 //!   (one JSON object a line, live), `GET state`.
 //! - Time is tokio's: drafts live 30 s, chat actions 5 s, updates 24 h, and [`bot_api::Config`] shortens each.
 //!
+//! # Load
+//!
+//! [`scenario::Scenario`] plays many users against whatever bot polls the emulator, and [`report::Report`] says how it
+//! went: replies/s, time to the first text, time to the full answer, both from the moment of writing and from the
+//! moment the message was due. Switch the flood limits off for it ([`bot_api::Limits::off`]).
+//!
+//! ```no_run
+//! # use friend_sim::{report::Report, scenario::Scenario};
+//! # async fn example(control: &friend_sim::bot_api::Control) {
+//! println!("{}", Report::heading());
+//! for users in [1, 8, 32] {
+//!     let scenario = Scenario { users, first_user: 5_000_000 + 1000 * users as i64, ..Scenario::default() };
+//!     println!("{}", scenario.run(control).await);
+//! }
+//! # }
+//! ```
+//!
+//! # Guesses
+//!
 //! Where Telegram documents no behaviour, the emulator's is a guess, and the code says so there: the words of the
 //! draft errors, the flood limit of drafts, and that nothing more is shown of a draft that was stopped.
 
 pub mod bot_api;
+pub mod report;
+pub mod scenario;
+pub mod script;
+pub mod user;

@@ -31,7 +31,7 @@ async fn a_long_poll_answers_as_soon_as_an_update_comes() {
     let anna = world.control.user(1, "Anna");
     let bot = world.bot.clone();
     let poll = tokio::spawn(async move { bot.ok("getUpdates", json!({ "timeout": 50 })).await });
-    until_poll_waits(&world).await;
+    world.until_poll_waits().await;
     anna.say("now");
     let batch = tokio::time::timeout(SOON, poll).await.unwrap().unwrap();
     assert_eq!(batch[0]["message"]["text"], "now");
@@ -42,7 +42,7 @@ async fn a_second_poller_ends_the_first_with_409() {
     let world = World::new().await;
     let (first, second) = (world.bot.clone(), world.bot.clone());
     let first = tokio::spawn(async move { first.err("getUpdates", json!({ "timeout": 50 })).await });
-    until_poll_waits(&world).await;
+    world.until_poll_waits().await;
     let second = tokio::spawn(async move { second.ok("getUpdates", json!({ "timeout": 50 })).await });
     let (code, words) = tokio::time::timeout(SOON, first).await.unwrap().unwrap();
     assert_eq!(code, 409);
@@ -247,15 +247,4 @@ async fn blockers_strangers_and_the_deleted_cannot_be_written_to() {
     world.bot.ok("sendMessage", send.clone()).await;
     anna.deactivate();
     assert_eq!(world.bot.err("sendMessage", send).await, (403, "Forbidden: user is deactivated".to_owned()));
-}
-
-async fn until_poll_waits(world: &World) {
-    let url = format!("{}/control/state", world.server.url());
-    for _ in 0..2000 {
-        let state: serde_json::Value = world.bot.client.get(&url).send().await.unwrap().json().await.unwrap();
-        if state["poll_waiting"] == true {
-            return;
-        }
-    }
-    panic!("no poll waits");
 }

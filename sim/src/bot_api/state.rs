@@ -109,6 +109,11 @@ impl State {
         self.news.send_modify(|n| *n += 1);
     }
 
+    /// Time since the start: the ledger's clock.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// Unix time in seconds, by tokio's clock.
     pub fn unix_now(&self) -> u64 {
         (self.started_unix + self.started.elapsed()).as_secs()

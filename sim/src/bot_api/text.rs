@@ -183,4 +183,27 @@ mod tests {
             read_json(json!({ "text": "  ab  ", "entities": [{ "type": "bold", "offset": 1, "length": 4 }] })).unwrap();
         assert_eq!((read.text.as_str(), read.entities), ("ab", vec![entity("bold", 0, 2)]));
     }
+
+    #[test]
+    fn hostile_texts_never_break_a_parser_and_entities_always_lie_inside() {
+        use rand::seq::IndexedRandom;
+        use rand::{Rng, SeedableRng};
+        let parts = [
+            "<", ">", "</", "b", "a href=", "\"", "'", "&", ";", "#x1F600", "lt", "*", "_", "__", "~", "||", "`",
+            "```", "\\", "[", "](", ")", "![", "\n", "\n>", "**>", " ", "é", "😀", "\u{200b}", "x", "/start", "@",
+            "code", "span", "=", "\0",
+        ];
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+        for _ in 0..20_000 {
+            let text: String = (0..rng.random_range(0..14)).filter_map(|_| parts.choose(&mut rng)).copied().collect();
+            for mode in ["", "HTML", "MarkdownV2", "Markdown"] {
+                let Ok(read) = read_json(json!({ "text": text, "parse_mode": mode })) else { continue };
+                let end = utf16_len(&read.text) as u64;
+                for entity in &read.entities {
+                    let (offset, length) = (entity["offset"].as_u64().unwrap(), entity["length"].as_u64().unwrap());
+                    assert!(length > 0 && offset + length <= end, "{mode} {text:?}: {read:?}");
+                }
+            }
+        }
+    }
 }

@@ -35,6 +35,18 @@ impl World {
         let bot = Bot { client, base: format!("{}/bot{token}", server.url()) };
         Self { control: server.control(), server, bot }
     }
+
+    /// Returns when a long poll waits.
+    pub async fn until_poll_waits(&self) {
+        let url = format!("{}/control/state", self.server.url());
+        for _ in 0..5000 {
+            let state: Value = self.bot.client.get(&url).send().await.expect("an answer").json().await.expect("JSON");
+            if state["poll_waiting"] == true {
+                return;
+            }
+        }
+        panic!("no poll waits");
+    }
 }
 
 impl Bot {

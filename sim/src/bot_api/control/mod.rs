@@ -149,6 +149,11 @@ impl Control {
         self.shared.lock().ledger.last_seq()
     }
 
+    /// Time since the emulator's start: the ledger's clock.
+    pub fn now(&self) -> Duration {
+        self.shared.lock().elapsed()
+    }
+
     /// Lines as they come. Who lags more than 4096 behind loses the oldest (`RecvError::Lagged`).
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Entry>> {
         self.shared.lock().ledger.subscribe()

@@ -1,0 +1,174 @@
+//! The control interface over HTTP, the live ledger, and load scenarios.
+
+mod support;
+
+use std::time::Duration;
+
+use friend_sim::bot_api::{BotApi, Config, Event, Limits, StartError};
+use friend_sim::scenario::Scenario;
+use serde_json::{Value, json};
+use support::{Bot, SOON, World};
+
+async fn post(world: &World, path: &str, body: Value) -> (u16, Value) {
+    let url = format!("{}/control/{path}", world.server.url());
+    let response = world.bot.client.post(url).json(&body).send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+async fn get(world: &World, path: &str) -> Value {
+    world.bot.client.get(format!("{}/control/{path}", world.server.url())).send().await.unwrap().json().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_script_plays_a_user_over_http() {
+    let world = World::new().await;
+    let (status, said) = post(&world, "act", json!({ "do": "say", "user": 7, "name": "Anna", "text": "hi" })).await;
+    assert_eq!(status, 200, "{said}");
+    let keyboard = json!({ "inline_keyboard": [[{ "text": "Yes", "callback_data": "y" }]] });
+    world.bot.ok("sendMessage", json!({ "chat_id": 7, "text": "sure?", "reply_markup": keyboard })).await;
+    assert_eq!(post(&world, "act", json!({ "do": "press", "user": 7, "button": "Yes" })).await.0, 200);
+    assert_eq!(post(&world, "act", json!({ "do": "send", "user": 7, "media": "voice" })).await.0, 200);
+    assert_eq!(post(&world, "act", json!({ "do": "press", "user": 7, "button": "No" })).await.0, 409);
+    assert_eq!(post(&world, "act", json!({ "do": "fly", "user": 7 })).await.0, 400);
+    let since = said["result"]["seq"].as_u64().unwrap();
+    let lines = get(&world, &format!("ledger?since={since}&chat=7")).await;
+    let kinds: Vec<&str> = lines.as_array().unwrap().iter().map(|line| line["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["saw_message", "call", "user_pressed", "user_sent"]);
+    assert_eq!(get(&world, "state").await["pending_updates"], 3);
+}
+
+#[tokio::test]
+async fn a_script_injects_faults_over_http() {
+    let world = World::new().await;
+    assert_eq!(
+        post(&world, "faults", json!({ "method": "getMe", "fault": "error", "code": 500, "description": "no" }))
+            .await
+            .0,
+        200
+    );
+    assert_eq!(get(&world, "faults").await.as_array().unwrap().len(), 1);
+    assert_eq!(world.bot.err("getMe", json!({})).await, (500, "no".to_owned()));
+    world.bot.ok("getMe", json!({})).await;
+    assert_eq!(post(&world, "faults", json!({ "fault": "sorcery" })).await.0, 400);
+}
+
+#[tokio::test]
+async fn the_ledger_streams_live_over_http() {
+    let world = World::new().await;
+    let url = format!("{}/control/events?chat=7", world.server.url());
+    let mut stream = world.bot.client.get(url).send().await.unwrap();
+    world.control.user(7, "Anna").say("hi");
+    world.bot.ok("sendChatAction", json!({ "chat_id": 7, "action": "typing" })).await;
+    let mut text = String::new();
+    while !text.contains("saw_action") {
+        let chunk = tokio::time::timeout(SOON, stream.chunk()).await.unwrap().unwrap().unwrap();
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!((first["kind"].as_str(), first["text"].as_str()), (Some("user_wrote"), Some("hi")));
+}
+
+#[tokio::test]
+async fn web_pages_of_other_sites_may_not_play_users() {
+    let world = World::new().await;
+    let url = format!("{}/control/act", world.server.url());
+    let body = json!({ "do": "say", "user": 7, "text": "hi" }).to_string();
+    let response = world.bot.client.post(url).header("origin", "http://evil.example").body(body).send().await.unwrap();
+    assert_eq!(response.status(), 403);
+    assert_eq!(world.control.pending_updates(), 0);
+}
+
+#[tokio::test]
+async fn control_can_be_left_out() {
+    let world = World::with(Config { serve_control: false, ..Config::default() }).await;
+    let response = world.bot.client.get(format!("{}/control/state", world.server.url())).send().await.unwrap();
+    assert_ne!(response.status(), 200);
+}
+
+#[tokio::test]
+async fn a_subscriber_sees_typing_drafts_and_the_message_as_they_come() {
+    let world = World::new().await;
+    let anna = world.control.user(7, "Anna");
+    anna.say("hi");
+    let mut live = world.control.subscribe();
+    world.bot.ok("sendChatAction", json!({ "chat_id": 7, "action": "typing" })).await;
+    world.bot.ok("sendMessageDraft", json!({ "chat_id": 7, "draft_id": 1, "text": "He" })).await;
+    world.bot.ok("sendMessage", json!({ "chat_id": 7, "text": "Hello" })).await;
+    let mut seen = Vec::new();
+    while seen.len() < 5 {
+        match &live.recv().await.unwrap().event {
+            Event::Call { .. } => {}
+            event => seen.push(format!("{event:?}").split([' ', '{']).next().unwrap().to_owned()),
+        }
+    }
+    assert_eq!(seen, ["SawAction", "SawDraft", "DraftGone", "ActionGone", "SawMessage"]);
+}
+
+#[tokio::test]
+async fn waiting_in_vain_says_what_came_instead() {
+    let world = World::new().await;
+    let anna = world.control.user(7, "Anna");
+    anna.say("hi");
+    let error = anna.next_message(0, Duration::from_millis(20)).await.unwrap_err();
+    assert_eq!(error.looked_at, 1);
+    assert!(error.to_string().contains("UserWrote"), "{error}");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named_with_the_way_out() {
+    let world = World::new().await;
+    let error = BotApi::start(Config { listen: world.server.address(), ..Config::default() }).await.unwrap_err();
+    assert!(matches!(error, StartError::Listen { .. }));
+    assert!(error.to_string().contains(&world.server.address().to_string()));
+    let error = BotApi::start(Config { token: "secret".to_owned(), ..Config::default() }).await.unwrap_err();
+    assert!(!error.to_string().contains("secret"));
+}
+
+#[tokio::test]
+async fn a_stopped_server_leaves_its_port_free() {
+    let world = World::new().await;
+    let address = world.server.address();
+    let bot = world.bot.clone();
+    let poll = tokio::spawn(async move { bot.try_call("getUpdates", json!({ "timeout": 50 })).await.is_err() });
+    world.bot.ok("getMe", json!({})).await;
+    tokio::time::timeout(SOON, world.server.shutdown()).await.unwrap();
+    assert!(tokio::time::timeout(SOON, poll).await.unwrap().unwrap(), "an open poll ends with the server");
+    BotApi::start(Config { listen: address, ..Config::default() }).await.unwrap().shutdown().await;
+}
+
+#[tokio::test]
+async fn a_scenario_measures_an_echoing_bot() {
+    let world = World::new().await;
+    let echo = tokio::spawn(echo(world.bot.clone()));
+    let scenario =
+        Scenario { users: 5, turns: 3, pace: Duration::from_millis(30), patience: SOON, ..Scenario::default() };
+    let report = scenario.run(&world.control).await;
+    echo.abort();
+    assert_eq!((report.messages, report.replies, report.unanswered), (15, 15, 0));
+    assert!(report.first_text.p50 > 0.0 && report.first_text.max <= report.answer.max);
+    assert!(report.answer_from_due.max >= report.answer.max);
+    assert!(report.replies_per_second > 1.0);
+}
+
+#[tokio::test]
+async fn a_scenario_counts_what_is_never_answered() {
+    let world = World::with(Config { limits: Limits::off(), ..Config::default() }).await;
+    let scenario =
+        Scenario { turns: 2, patience: Duration::from_millis(20), start_command: false, ..Scenario::default() };
+    let report = scenario.run(&world.control).await;
+    assert_eq!((report.messages, report.replies, report.unanswered), (2, 0, 2));
+}
+
+/// A bot that answers with a draft and then with what it heard.
+async fn echo(bot: Bot) {
+    let mut offset = 0;
+    loop {
+        let updates = bot.ok("getUpdates", json!({ "offset": offset, "timeout": 20 })).await;
+        for update in updates.as_array().unwrap() {
+            offset = update["update_id"].as_i64().unwrap() + 1;
+            let (chat, text) = (&update["message"]["chat"]["id"], &update["message"]["text"]);
+            bot.ok("sendMessageDraft", json!({ "chat_id": chat, "draft_id": 1, "text": text })).await;
+            bot.ok("sendMessage", json!({ "chat_id": chat, "text": text })).await;
+        }
+    }
+}
