@@ -38,6 +38,21 @@ async fn a_script_plays_a_user_over_http() {
 }
 
 #[tokio::test]
+async fn a_script_plays_a_group_over_http() {
+    let world = World::new().await;
+    let (_, made) = post(&world, "act", json!({ "do": "create_group", "user": 7, "title": "friends" })).await;
+    let chat = made["result"]["chat"].as_i64().unwrap();
+    let say = json!({ "do": "say", "user": 8, "name": "Ben", "chat": chat, "text": "hi all" });
+    assert_eq!(post(&world, "act", say.clone()).await.0, 409, "not a member yet");
+    post(&world, "act", json!({ "do": "join", "user": 8, "chat": chat })).await;
+    assert_eq!(post(&world, "act", say).await.0, 200);
+    let (_, moved) = post(&world, "act", json!({ "do": "migrate", "chat": chat, "silent": true })).await;
+    let (_, answer) = world.bot.call("sendMessage", json!({ "chat_id": chat, "text": "x" })).await;
+    assert_eq!(answer["parameters"]["migrate_to_chat_id"], moved["result"]["chat"]);
+    assert_eq!(world.bot.updates().await.last().unwrap()["message"]["text"], "hi all");
+}
+
+#[tokio::test]
 async fn a_script_injects_faults_over_http() {
     let world = World::new().await;
     assert_eq!(

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use super::super::Shared;
 use super::super::faults::FaultRule;
 use super::super::ledger::Entry;
-use super::super::play::{Media, PlayError, Sent};
+use super::super::play::{self, Media, PlayError, Sent};
 use super::super::updates::BatchFault;
 use super::Control;
 
@@ -49,10 +49,20 @@ pub fn router() -> Router<Arc<Shared>> {
 enum Act {
     /// Makes a person, or finds them.
     User { user: i64, name: Option<String> },
-    /// A person writes.
-    Say { user: i64, name: Option<String>, text: String, reply_to: Option<i64> },
+    /// A person writes, to the bot or in the group `chat`.
+    Say { user: i64, name: Option<String>, text: String, chat: Option<i64>, reply_to: Option<i64> },
     /// A person sends something that is not text.
-    Send { user: i64, name: Option<String>, media: Media, caption: Option<String> },
+    Send { user: i64, name: Option<String>, media: Media, caption: Option<String>, chat: Option<i64> },
+    /// A person makes a group with the bot in it.
+    CreateGroup { user: i64, name: Option<String>, title: String },
+    /// A person joins a group.
+    Join { user: i64, name: Option<String>, chat: i64 },
+    /// A group becomes a supergroup; `silent`: the bot learns it only from its next send.
+    Migrate {
+        chat: i64,
+        #[serde(default)]
+        silent: bool,
+    },
     /// A person changes a message.
     Edit { user: i64, message_id: i64, text: String },
     /// A person presses a button, by data or text.
@@ -71,6 +81,8 @@ enum Act {
     RestartUpdateIds,
     /// The API is out of reach, or back.
     Offline { offline: bool },
+    /// Polls end with 409 until `deleteWebhook`.
+    SetWebhook { url: String },
 }
 
 async fn act(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
@@ -89,9 +101,24 @@ fn perform(control: &Control, act: Act) -> Result<Value, PlayError> {
     let sent = |sent: Sent| json!(sent);
     Ok(match act {
         Act::User { user: id, name } => json!({ "user": user(id, name).id() }),
-        Act::Say { user: id, name, text, reply_to: None } => sent(user(id, name).say(&text)),
-        Act::Say { user: id, name, text, reply_to: Some(to) } => sent(user(id, name).reply(to, &text)?),
-        Act::Send { user: id, name, media, caption } => sent(user(id, name).send(media, caption.as_deref())),
+        Act::Say { user: id, name, text, chat, reply_to } => {
+            let user = user(id, name).id();
+            sent(play::say(&mut control.shared.lock(), user, chat.unwrap_or(user), &text, reply_to)?)
+        }
+        Act::Send { user: id, name, media, caption, chat } => {
+            let user = user(id, name).id();
+            sent(play::send(&mut control.shared.lock(), user, chat.unwrap_or(user), media, caption.as_deref())?)
+        }
+        Act::CreateGroup { user: id, name, title } => {
+            json!({ "chat": control.group(&title, &user(id, name))?.id() })
+        }
+        Act::Join { user: id, name, chat } => {
+            let user = user(id, name).id();
+            let mut state = control.shared.lock();
+            let group = state.chats.get_mut(&chat).filter(|known| known.is_group()).ok_or(PlayError::NoChat(chat))?;
+            json!(group.members.insert(user))
+        }
+        Act::Migrate { chat, silent } => json!({ "chat": play::migrate(&mut control.shared.lock(), chat, silent)? }),
         Act::Edit { user: id, message_id, text } => sent(user(id, None).edit(message_id, &text)?),
         Act::Press { user: id, button, message_id: None } => sent(user(id, None).press(&button)?),
         Act::Press { user: id, button, message_id: Some(on) } => sent(user(id, None).press_on(on, &button)?),
@@ -106,6 +133,10 @@ fn perform(control: &Control, act: Act) -> Result<Value, PlayError> {
         Act::RestartUpdateIds => json!({ "next_update_id": control.restart_update_ids() }),
         Act::Offline { offline } => {
             control.set_offline(offline);
+            json!(true)
+        }
+        Act::SetWebhook { url } => {
+            control.set_webhook(&url);
             json!(true)
         }
     })
