@@ -3,4 +3,5 @@
 pub mod adapters;
 pub mod cli;
 pub mod config;
+pub mod models;
 pub mod score;

@@ -3,10 +3,12 @@
 mod admission;
 pub mod backend;
 pub mod batcher;
+pub mod catalogue;
 pub mod chat_template;
 pub mod convert;
 pub mod fake;
 mod fit;
+pub mod hub;
 pub mod lanes;
 #[cfg(feature = "llama")]
 pub mod llama;

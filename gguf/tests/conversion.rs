@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use friend_gguf::convert::format::{GgmlType, GgufFile, MetaArray, MetaValue};
+use friend_gguf::convert::format::{GgmlType, GgufFile, MetaArray, MetaValue, TensorRecord};
 use friend_gguf::convert::{Dtype, LoraOptions, MergeOptions, Summary, convert_lora, merge};
 use support::{convert, fixture, hashes, json, manifest_hashes};
 
@@ -189,7 +189,10 @@ fn progress_ends_at_its_total_and_the_summary_is_true() {
     assert_eq!(heard.0, heard.1);
     let bytes = std::fs::metadata(&output).unwrap().len();
     assert_eq!(summary, Summary { bytes, tensors: 28, parameters: summary.parameters });
-    assert_eq!(summary.parameters, GgufFile::open(&output).unwrap().tensors.iter().map(|t| t.values()).sum::<u64>());
+    assert_eq!(
+        summary.parameters,
+        GgufFile::open(&output).unwrap().tensors.iter().map(TensorRecord::values).sum::<u64>()
+    );
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left, ["out.gguf"], "no partial file stays");
 }

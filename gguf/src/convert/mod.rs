@@ -30,3 +30,4 @@ pub use model::{Dtype, ModelOptions, Summary, convert_model};
 pub use preflight::preflight;
 pub use progress::Progress;
 pub use quant::QuantType;
+pub use source::shard_names;

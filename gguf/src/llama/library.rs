@@ -33,6 +33,7 @@ pub fn library() -> Result<&'static Library, StartError> {
 }
 
 /// llama.cpp tells as information what only its developers need: all but errors go to the debug level.
+// SAFETY: only llama.cpp calls it, with a string that ends in NUL, or none.
 unsafe extern "C" fn log(level: llama_cpp_sys_2::ggml_log_level, text: *const c_char, _: *mut c_void) {
     if text.is_null() {
         return;

@@ -14,7 +14,7 @@ const MAX_SHARDS: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Index {
     /// Shards, each once, in order of name.
-    pub(super) files: Vec<String>,
+    pub(crate) files: Vec<String>,
     weight_map: BTreeMap<String, String>,
 }
 

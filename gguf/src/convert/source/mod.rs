@@ -14,6 +14,14 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Blame, ConvertError};
 
+/// The shards that an index names, checked to be plain names ending in `extension`.
+///
+/// # Errors
+/// What is wrong with the index.
+pub fn shard_names(index: &str, extension: &str) -> Result<Vec<String>, String> {
+    index::parse(index, extension).map(|index| index.files)
+}
+
 pub(crate) use safetensors::parse_header as parse_safetensors_header;
 
 /// The tensors of one checkpoint folder.

@@ -1,0 +1,227 @@
+//! What `ai-friend models …` does.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use friend_gguf::catalogue::{Adapter, Base, Entry, Template, check_name};
+use friend_gguf::convert::{
+    Dtype, LoraOptions, MergeOptions, ModelOptions, Summary, convert_lora, convert_model, merge, preflight,
+};
+use friend_gguf::hub::RepoId;
+use friend_gguf::llama::{QuantizeOptions, quantize};
+
+use super::library::Library;
+use super::prepare::{Workshop, blocking};
+use super::progress::Bar;
+use super::{pull, space};
+use crate::cli::models::{Add, DtypeName, ModelsCommand, TemplateName};
+use crate::config::Config;
+
+/// Runs one command; what it finds goes to `out`, progress to standard error.
+///
+/// # Errors
+/// What went wrong and what to do.
+pub async fn run(command: ModelsCommand, config: &Config, out: &mut (dyn Write + Send)) -> Result<ExitCode> {
+    match command {
+        ModelsCommand::List => list(config, out)?,
+        ModelsCommand::Pull { name } => fetch(&name, config, out).await?,
+        ModelsCommand::Add(add) => add_entry(&add, config, out)?,
+        ModelsCommand::Remove { name } => remove(&name, config, out)?,
+        ModelsCommand::Convert { folder, output, dtype } => {
+            let options = ModelOptions { folder, output: output.clone(), dtype: dtype.into() };
+            let summary = blocking(move || Ok(convert_model(&options, &mut Bar::stderr())?)).await?;
+            tell(out, &output, &summary)?;
+        }
+        ModelsCommand::ConvertLora { folder, base, output } => {
+            let options = LoraOptions { adapter: folder, base, output: output.clone() };
+            let summary = blocking(move || Ok(convert_lora(&options, &mut Bar::stderr())?)).await?;
+            tell(out, &output, &summary)?;
+        }
+        ModelsCommand::Merge { base, lora, output, dtype } => {
+            let (adapter, scale, dtype) = (lora.path, lora.scale, dtype.into());
+            let options = MergeOptions { base, adapter, scale, output: output.clone(), dtype };
+            let summary = blocking(move || Ok(merge(&options, &mut Bar::stderr())?)).await?;
+            tell(out, &output, &summary)?;
+        }
+        ModelsCommand::Quantize { input, output, kind, allow_requantize, threads } => {
+            let options = QuantizeOptions { input, output: output.clone(), kind, allow_requantize, threads };
+            let summary = blocking(move || Ok(quantize(&options, &mut Bar::stderr())?)).await?;
+            tell(out, &output, &summary)?;
+        }
+        ModelsCommand::Inspect { .. } | ModelsCommand::Verify(_) | ModelsCommand::Synthesize { .. } => {
+            bail!("not yet")
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(out: &mut dyn Write, path: &Path, summary: &Summary) -> io::Result<()> {
+    let (parameters, size) = (summary.parameters as f64 / 1e6, space::human(summary.bytes));
+    writeln!(out, "{}: {} tensors, {parameters:.1} million values, {size}", path.display(), summary.tensors)
+}
+
+fn list(config: &Config, out: &mut dyn Write) -> Result<()> {
+    let library = Library::open(&config.models.dir)?;
+    let hub = super::hub(&config.models)?;
+    let workshop = Workshop { library: &library, hub: &hub };
+    for entry in library.entries() {
+        let target = workshop.target(entry)?;
+        let state = match std::fs::metadata(&target) {
+            Ok(about) => format!("ready, {} on disk", space::human(about.len())),
+            Err(_) if workshop.root(entry)?.base.bundled.is_some() => "made at the first start".to_owned(),
+            Err(_) => "not here yet".to_owned(),
+        };
+        let adapter = match &entry.adapter {
+            Some(Adapter { missing: Some(_), .. })
+                if !library.file(&entry.name).join("adapter_config.json").is_file() =>
+            {
+                "; its adapter must be added: ai-friend models add --help"
+            }
+            Some(_) => "; with an adapter",
+            None => "",
+        };
+        let own = if library.is_own(&entry.name) { " (yours)" } else { "" };
+        writeln!(out, "{}{own}\n    {}\n    {}: {state}{adapter}", entry.name, entry.about, entry.quantisation)?;
+        let commercial = match entry.commercial {
+            Some(true) => "commercial use allowed",
+            Some(false) => "not for commercial use",
+            None => "commercial use: nobody has checked",
+        };
+        let licence = if entry.licence.is_empty() { "unknown licence" } else { &entry.licence };
+        writeln!(out, "    {licence} ({commercial})")?;
+    }
+    Ok(())
+}
+
+async fn fetch(name: &str, config: &Config, out: &mut (dyn Write + Send)) -> Result<()> {
+    let library = Library::open(&config.models.dir)?;
+    let hub = super::hub(&config.models)?;
+    let workshop = Workshop { library: &library, hub: &hub };
+    let entry = library.entry(name)?.clone();
+    workshop.local_adapter(&entry)?;
+    let gguf = workshop.base(&entry).await?;
+    let hash = Library::record(&gguf).map_or_else(String::new, |record| format!("  sha256 {}", record.sha256));
+    writeln!(out, "{}{hash}", gguf.display())?;
+    if let Some((adapter, scale)) = workshop.adapter(&entry, &gguf).await? {
+        writeln!(out, "{}  scale {scale}", adapter.display())?;
+    }
+    Ok(())
+}
+
+fn add_entry(add: &Add, config: &Config, out: &mut dyn Write) -> Result<()> {
+    check_name(&add.name).map_err(anyhow::Error::msg)?;
+    let mut library = Library::open(&config.models.dir)?;
+    let old = library.entry(&add.name).ok().cloned();
+    let base = add.base.as_deref().map(|base| base_of(&library, base)).transpose()?;
+    let mut entry = match (old, base) {
+        (Some(old), None) => old,
+        (Some(old), Some(base)) => Entry { base, requantise: false, ..old },
+        (None, Some(base)) => super::made_up(add.name.clone(), base, super::default_quantisation(u64::MAX)?),
+        (None, None) => bail!("`{}` is new: say where its weights are with --base", add.name),
+    };
+    if let Some(adapter) = &add.adapter {
+        entry.adapter = Some(adapter_of(adapter, add.scale)?);
+    } else if let Some(adapter) = entry.adapter.as_mut().filter(|_| (add.scale - 1.0).abs() > f32::EPSILON) {
+        adapter.scale = add.scale;
+    }
+    entry.quantisation = add.quantisation.unwrap_or(entry.quantisation);
+    entry.template = add.template.map_or(entry.template, Template::from);
+    if let Some(licence) = &add.licence {
+        (entry.licence, entry.commercial) = (licence.clone(), None);
+    }
+    library.add(entry)?;
+    writeln!(out, "added {0}; `MODEL={0} ai-friend check` makes it ready and tries it", add.name)?;
+    Ok(())
+}
+
+fn base_of(library: &Library, text: &str) -> Result<Base> {
+    let path = Path::new(text);
+    if path.is_dir() {
+        if !path.join("config.json").is_file() {
+            bail!("{text} holds no config.json: it is no model's folder");
+        }
+        return Ok(Base { path: Some(path.canonicalize()?), ..Base::default() });
+    }
+    if path.is_file() {
+        preflight(path)?;
+        return Ok(Base { path: Some(path.canonicalize()?), ..Base::default() });
+    }
+    if library.entry(text).is_ok() {
+        return Ok(Base { model: Some(text.to_owned()), ..Base::default() });
+    }
+    match RepoId::parse(text) {
+        Ok(repo) => Ok(Base { hub: Some(repo.to_string()), ..Base::default() }),
+        Err(_) => bail!("`{text}` is no name of the catalogue, no folder, no GGUF, and no repository (owner/name)"),
+    }
+}
+
+fn adapter_of(text: &str, scale: f32) -> Result<Adapter> {
+    let path = Path::new(text);
+    if path.is_dir() && !path.join("adapter_config.json").is_file() {
+        bail!("{text} holds no adapter_config.json: it is no PEFT folder");
+    }
+    if path.exists() {
+        let path = path.canonicalize().with_context(|| format!("cannot read {text}"))?;
+        return Ok(Adapter { path: Some(path), scale, ..Adapter::default() });
+    }
+    match RepoId::parse(text) {
+        Ok(repo) => Ok(Adapter { hub: Some(repo.to_string()), scale, ..Adapter::default() }),
+        Err(_) => bail!("`{text}` is no PEFT folder, no GGUF, and no repository (owner/name)"),
+    }
+}
+
+fn remove(name: &str, config: &Config, out: &mut dyn Write) -> Result<()> {
+    let mut library = Library::open(&config.models.dir)?;
+    let entry = library.entry(name)?.clone();
+    let hub = super::hub(&config.models)?;
+    let workshop = Workshop { library: &library, hub: &hub };
+    let target = workshop.target(&entry)?;
+    let mut shared = false;
+    for other in library.entries().iter().filter(|other| other.name != name) {
+        shared |= workshop.target(other)? == target;
+    }
+    let mut files: Vec<PathBuf> = vec![library.file(&format!("{name}.lora.gguf"))];
+    if shared {
+        writeln!(out, "{} stays: another model stands on it", target.display())?;
+    } else if target.starts_with(library.dir()) {
+        files.push(target);
+    }
+    let mut freed: u64 = files.iter().map(|file| Library::remove(file)).sum();
+    if let (Some(repo), false) = (&entry.base.hub, shared) {
+        let folder = pull::folder_of(&library, &RepoId::parse(repo).map_err(anyhow::Error::msg)?);
+        freed += std::fs::read_dir(&folder)
+            .map_or(0, |files| files.flatten().filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum());
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).context("cannot remove the downloaded files");
+            }
+            _ => {}
+        }
+    }
+    if library.is_own(name) {
+        library.forget(name)?;
+    }
+    writeln!(out, "removed {name}: {} freed", space::human(freed))?;
+    Ok(())
+}
+
+impl From<DtypeName> for Dtype {
+    fn from(name: DtypeName) -> Self {
+        match name {
+            DtypeName::F32 => Self::F32,
+            DtypeName::F16 => Self::F16,
+            DtypeName::Q8_0 => Self::Q8_0,
+        }
+    }
+}
+
+impl From<TemplateName> for Template {
+    fn from(name: TemplateName) -> Self {
+        match name {
+            TemplateName::Dolly => Self::Dolly,
+            TemplateName::Chat => Self::Chat,
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The models' folder: the catalogue over it, the files in it, and a record beside each file that was made here.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use friend_gguf::catalogue::{Catalogue, Entry, MAX_FILE};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The user's own catalogue in the models' folder.
+const OWN: &str = "catalogue.toml";
+
+/// The models' folder and its two catalogues.
+#[derive(Clone, Debug)]
+pub struct Library {
+    dir: PathBuf,
+    own: Catalogue,
+    all: Catalogue,
+}
+
+/// What was written, and from what: kept beside a file as `<file>.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Size of the file.
+    pub bytes: u64,
+    /// Its sha256, in hexadecimal.
+    pub sha256: String,
+    /// What it was made from: when that changes, the file is made again.
+    pub source: String,
+}
+
+impl Library {
+    /// Reads the shipped catalogue and the user's own.
+    ///
+    /// # Errors
+    /// When the user's own is broken: where and how.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let shipped = Catalogue::shipped().map_err(anyhow::Error::msg).context("the shipped catalogue is broken")?;
+        let path = dir.join(OWN);
+        let own = match File::open(&path) {
+            Ok(file) => {
+                let mut text = String::new();
+                file.take(MAX_FILE + 1)
+                    .read_to_string(&mut text)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                if text.len() as u64 > MAX_FILE {
+                    bail!("{} is larger than any catalogue", path.display());
+                }
+                let parsed = Catalogue::parse(&text).map_err(anyhow::Error::msg);
+                parsed.with_context(|| format!("{} is broken; mend or delete it", path.display()))?
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Catalogue::default(),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        let all = shipped.overlaid(&own);
+        Ok(Self { dir: dir.to_owned(), own, all })
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// All entries: the shipped ones, the user's over them.
+    pub fn entries(&self) -> &[Entry] {
+        &self.all.entries
+    }
+
+    /// An entry by name.
+    ///
+    /// # Errors
+    /// Names the nearest one, or says how to list them.
+    pub fn entry(&self, name: &str) -> Result<&Entry> {
+        if let Some(entry) = self.all.get(name) {
+            return Ok(entry);
+        }
+        let near = self.all.entries.iter().map(|entry| (strsim::jaro_winkler(&entry.name, name), &entry.name));
+        let near = near.filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
+        match near {
+            Some((_, near)) => bail!("there is no model `{name}`; did you mean `{near}`? (`ai-friend models list`)"),
+            None => bail!(
+                "there is no model `{name}`, nor a file or folder of that name (`ai-friend models list` shows them)"
+            ),
+        }
+    }
+
+    /// Whether an entry is the user's own.
+    pub fn is_own(&self, name: &str) -> bool {
+        self.own.get(name).is_some()
+    }
+
+    /// Adds or replaces an entry of the user's.
+    ///
+    /// # Errors
+    /// When it is broken, or the folder cannot be written.
+    pub fn add(&mut self, entry: Entry) -> Result<()> {
+        entry.check().map_err(anyhow::Error::msg)?;
+        self.own.set(entry.clone());
+        self.all.set(entry);
+        self.save()
+    }
+
+    /// Drops an entry of the user's; a shipped one of the same name shows again.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn forget(&mut self, name: &str) -> Result<()> {
+        self.own.entries.retain(|entry| entry.name != name);
+        self.all = Catalogue::shipped().map_err(anyhow::Error::msg)?.overlaid(&self.own);
+        self.save()
+    }
+
+    fn save(&self) -> Result<()> {
+        fs::create_dir_all(&self.dir).with_context(|| format!("cannot make {}", self.dir.display()))?;
+        let text = format!("# Your own models; `ai-friend models add` writes this file.\n\n{}", self.own.to_text());
+        write_whole(&self.dir.join(OWN), text.as_bytes())
+    }
+
+    /// A file of the folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Whether a file is here, whole, and made from `source`.
+    pub fn is_ready(file: &Path, source: &str) -> bool {
+        let size = fs::metadata(file).map(|about| about.len());
+        Self::record(file).is_some_and(|record| record.source == source && size.is_ok_and(|size| size == record.bytes))
+    }
+
+    /// The record beside a file.
+    pub fn record(file: &Path) -> Option<Record> {
+        serde_json::from_slice(&fs::read(record_path(file)).ok()?).ok()
+    }
+
+    /// Hashes a finished file and records what it was made from.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the record not be written.
+    pub fn put_record(file: &Path, source: &str) -> Result<Record> {
+        let record = Record { bytes: fs::metadata(file)?.len(), sha256: sha256(file)?, source: source.to_owned() };
+        write_whole(&record_path(file), &serde_json::to_vec_pretty(&record)?)?;
+        Ok(record)
+    }
+
+    /// Removes a file and its record. Tells the bytes freed.
+    pub fn remove(file: &Path) -> u64 {
+        let freed = fs::metadata(file).map_or(0, |about| about.len());
+        let _ = fs::remove_file(record_path(file));
+        if fs::remove_file(file).is_ok() { freed } else { 0 }
+    }
+
+    /// Waits for other processes that prepare models in this folder, and holds them off until dropped.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn lock(&self) -> Result<File> {
+        fs::create_dir_all(&self.dir).with_context(|| {
+            format!(
+                "cannot make the models' folder {}; set AI_FRIEND_MODELS to one that you can write",
+                self.dir.display()
+            )
+        })?;
+        let path = self.dir.join(".prepare.lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.with_context(|| format!("cannot write into {}", self.dir.display()))?;
+        file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+        Ok(file)
+    }
+}
+
+fn record_path(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".json");
+    name.into()
+}
+
+/// Writes a small file in one step: a reader sees the old one or the new one.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&partial)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&partial, path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The sha256 of a file, in hexadecimal.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256(path: &Path) -> Result<String> {
+    let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let got = file.read(&mut buffer).with_context(|| format!("cannot read {}", path.display()))?;
+        if got == 0 {
+            return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        hash.update(&buffer[..got]);
+    }
+}

@@ -1,0 +1,155 @@
+//! `MODEL` as a name, a file or a folder.
+
+use std::path::Path;
+
+use ai_friend::cli::models::{Add, ModelsCommand};
+use ai_friend::config::Config;
+use ai_friend::models::{commands, resolve};
+use friend_gguf::catalogue::Template;
+use friend_gguf::convert::format::GgufFile;
+
+use crate::fixture;
+use crate::server::{Asked, Reply, Server};
+
+/// Settings whose models live in `folder` and whose hub is `hub`; by default one that cannot be reached.
+fn config(folder: &Path, hub: Option<&Server>) -> Config {
+    let mut config = Config::default();
+    config.models.dir = folder.join("models");
+    config.models.hub_url = hub.map_or_else(|| "http://127.0.0.1:9".to_owned(), Server::url);
+    config
+}
+
+/// A hub that holds the repository `owner/base` with the files of a fixture.
+fn hub_of(folder: &str) -> Server {
+    let folder = fixture(folder);
+    Server::start(move |asked: &Asked, _| {
+        let file = asked.path.strip_prefix("/owner/base/resolve/").and_then(|rest| rest.split_once('/'));
+        match file.and_then(|(_, file)| std::fs::read(folder.join(file)).ok()) {
+            Some(body) => Reply { status: 200, body, ..Reply::default() }.with("x-repo-commit", "abc123"),
+            None => Reply::status(404),
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_folder_is_converted_once_and_found_ready_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), None);
+    let source = fixture("tiny/hf-safetensors");
+    let model = resolve(source.to_str().unwrap(), &config).await.unwrap();
+    assert_eq!(model.template, Template::Dolly);
+    assert_eq!(model.adapter, None);
+    let made = std::fs::metadata(&model.gguf).unwrap().modified().unwrap();
+    assert_eq!(GgufFile::open(&model.gguf).unwrap().metadata.text("general.architecture"), Some("gptneox"));
+    let again = resolve(source.to_str().unwrap(), &config).await.unwrap();
+    assert_eq!(again, model);
+    assert_eq!(std::fs::metadata(&model.gguf).unwrap().modified().unwrap(), made, "not made twice");
+}
+
+#[tokio::test]
+async fn a_half_made_or_changed_file_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), None);
+    let source = fixture("micro/hf-bin");
+    let model = resolve(source.to_str().unwrap(), &config).await.unwrap();
+    let whole = std::fs::read(&model.gguf).unwrap();
+    std::fs::write(&model.gguf, &whole[..whole.len() / 2]).unwrap();
+    resolve(source.to_str().unwrap(), &config).await.unwrap();
+    assert_eq!(std::fs::read(&model.gguf).unwrap(), whole);
+}
+
+#[tokio::test]
+async fn a_peft_folder_finds_its_base_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path(), None);
+    config.model.adapter_scale = 0.5;
+    let model = resolve(fixture("micro/lora-new").to_str().unwrap(), &config).await.unwrap();
+    let (adapter, scale) = model.adapter.unwrap();
+    assert!((scale - 0.5).abs() < 1e-6);
+    assert_eq!(GgufFile::open(&adapter).unwrap().metadata.text("general.type"), Some("adapter"));
+    config.model.use_adapter = false;
+    assert_eq!(resolve(fixture("micro/lora-new").to_str().unwrap(), &config).await.unwrap().adapter, None);
+}
+
+#[tokio::test]
+async fn an_adapter_of_the_settings_goes_over_any_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path(), None);
+    config.model.adapter = Some(fixture("micro/gguf/lora-f32.gguf"));
+    let model = resolve(fixture("micro/gguf/model-f32.gguf").to_str().unwrap(), &config).await.unwrap();
+    assert_eq!(model.adapter, Some((fixture("micro/gguf/lora-f32.gguf"), 1.0)));
+    config.model.adapter = Some(fixture("micro/gguf/model-f32.gguf"));
+    let error = resolve(fixture("micro/gguf/model-f32.gguf").to_str().unwrap(), &config).await.unwrap_err();
+    assert!(error.to_string().contains("no LoRA adapter"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_with_the_nearest_name_and_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), None);
+    let complaint = async |model: &str| format!("{:#}", resolve(model, &config).await.unwrap_err());
+    assert!(complaint("smollm2-135m-instuct").await.contains("did you mean `smollm2-135m-instruct`?"));
+    assert!(complaint("nothing-like-it-at-all").await.contains("models list"));
+    assert!(complaint("./no/such.gguf").await.contains("no/such.gguf"));
+    assert!(complaint("owner/repo").await.contains("models add"));
+    let told = complaint("dolly-v2-3b-lora-emphatic-dd").await;
+    assert!(told.contains("ai-friend models add dolly-v2-3b-lora-emphatic-dd --adapter FOLDER"), "{told}");
+    assert!(complaint("smollm2-135m-instruct").await.contains("make models"));
+    assert!(complaint("dolly-v2-3b").await.contains("http://127.0.0.1:9"));
+    std::fs::write(folder.path().join("empty.gguf"), "").unwrap();
+    assert!(complaint(folder.path().join("empty.gguf").to_str().unwrap()).await.contains("empty"));
+}
+
+#[tokio::test]
+async fn an_added_model_is_pulled_converted_and_quantised_once_with_its_adapter() {
+    let server = hub_of("micro/hf-safetensors-v5");
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), Some(&server));
+    let add = Add {
+        name: "mine".into(),
+        base: Some("owner/base".into()),
+        adapter: Some(fixture("micro/lora-old").to_str().unwrap().into()),
+        scale: 0.5,
+        quantisation: Some("Q5_0".parse().unwrap()),
+        template: None,
+        licence: Some("MIT".into()),
+    };
+    let mut out = Vec::new();
+    commands::run(ModelsCommand::Add(add), &config, &mut out).await.unwrap();
+    let model = resolve("mine", &config).await.unwrap();
+    assert_eq!(model.gguf, config.models.dir.join("mine.Q5_0.gguf"));
+    assert_eq!(model.adapter, Some((config.models.dir.join("mine.lora.gguf"), 0.5)));
+    assert_eq!(model.licence.as_deref(), Some("MIT"));
+    let requests = server.asked();
+    assert!(requests.iter().any(|asked| asked.path.ends_with("model-00002-of-00002.safetensors")));
+    let later = requests.iter().filter(|asked| !asked.path.contains("/main/"));
+    assert!(
+        later.clone().count() > 0 && later.clone().all(|asked| asked.path.contains("/abc123/")),
+        "one commit for all"
+    );
+
+    let again = resolve("mine", &config).await.unwrap();
+    assert_eq!(again, model);
+    assert_eq!(server.asked().len(), requests.len(), "the second start asks nobody");
+
+    out.clear();
+    commands::run(ModelsCommand::List, &config, &mut out).await.unwrap();
+    let listed = String::from_utf8(out.clone()).unwrap();
+    assert!(listed.contains("mine (yours)") && listed.contains("ready") && listed.contains("MIT"), "{listed}");
+
+    commands::run(ModelsCommand::Remove { name: "mine".into() }, &config, &mut out).await.unwrap();
+    assert!(!model.gguf.exists() && !config.models.dir.join("hub/owner--base").exists());
+    assert!(resolve("mine", &config).await.is_err());
+}
+
+#[tokio::test]
+async fn a_broken_catalogue_of_the_users_is_told_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), None);
+    std::fs::create_dir_all(&config.models.dir).unwrap();
+    let path = config.models.dir.join("catalogue.toml");
+    std::fs::write(&path, "[[model]]\nnam = \"x\"\n").unwrap();
+    let error = format!("{:#}", resolve("dolly-v2-3b", &config).await.unwrap_err());
+    assert!(error.contains("catalogue.toml") && error.contains("nam"), "{error}");
+    assert!(path.exists());
+}
