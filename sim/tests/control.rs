@@ -38,6 +38,26 @@ async fn a_script_plays_a_user_over_http() {
 }
 
 #[tokio::test]
+async fn the_control_interface_explains_itself_and_every_example_is_understood() {
+    let world = World::new().await;
+    for path in ["control", "control/"] {
+        let help = world.bot.client.get(format!("{}/{path}", world.server.url())).send().await.unwrap();
+        let help = help.text().await.unwrap();
+        let examples: Vec<&str> = help.split("{\"do\"").skip(1).collect();
+        assert!(examples.len() > 10, "{help}");
+        for example in examples {
+            let text = format!("{{\"do\"{example}");
+            let act = serde_json::Deserializer::from_str(&text).into_iter::<Value>().next().unwrap().unwrap();
+            let (status, answer) = post(&world, "act", act.clone()).await;
+            assert_ne!(status, 400, "{act}: {answer}");
+        }
+        assert!(world.bot.try_call("getMe", json!({})).await.is_err(), "an example took the API out of reach");
+        assert_eq!(post(&world, "act", json!({ "do": "offline", "offline": false })).await.0, 200);
+        world.bot.ok("getMe", json!({})).await;
+    }
+}
+
+#[tokio::test]
 async fn a_script_plays_a_group_over_http() {
     let world = World::new().await;
     let (_, made) = post(&world, "act", json!({ "do": "create_group", "user": 7, "title": "friends" })).await;
@@ -140,15 +160,13 @@ async fn a_port_that_is_taken_is_named_with_the_way_out() {
 }
 
 #[tokio::test]
-async fn a_stopped_server_leaves_its_port_free() {
+async fn a_stopped_server_ends_its_open_polls() {
     let world = World::new().await;
-    let address = world.server.address();
     let bot = world.bot.clone();
     let poll = tokio::spawn(async move { bot.try_call("getUpdates", json!({ "timeout": 50 })).await.is_err() });
-    world.bot.ok("getMe", json!({})).await;
+    world.until_poll_waits().await;
     tokio::time::timeout(SOON, world.server.shutdown()).await.unwrap();
-    assert!(tokio::time::timeout(SOON, poll).await.unwrap().unwrap(), "an open poll ends with the server");
-    BotApi::start(Config { listen: address, ..Config::default() }).await.unwrap().shutdown().await;
+    assert!(tokio::time::timeout(SOON, poll).await.unwrap().unwrap());
 }
 
 #[tokio::test]

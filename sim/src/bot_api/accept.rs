@@ -8,7 +8,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
@@ -23,8 +22,6 @@ pub struct Door {
     pub app: Router,
     /// Ends everything.
     pub stop: CancellationToken,
-    /// While true, connections are closed as soon as they come.
-    pub offline: watch::Receiver<bool>,
 }
 
 /// Ends the connection that a request came by. Found in the request's extensions.
@@ -56,7 +53,7 @@ pub async fn run(listener: TcpListener, door: Door) {
                 }
             },
         };
-        if connections.len() < MAX_CONNECTIONS && !*door.offline.borrow() {
+        if connections.len() < MAX_CONNECTIONS {
             connections.spawn(serve(stream, door.clone()));
         }
     }
@@ -65,7 +62,7 @@ pub async fn run(listener: TcpListener, door: Door) {
 }
 
 async fn serve(stream: TcpStream, door: Door) {
-    let Door { app, stop, mut offline } = door;
+    let Door { app, stop } = door;
     // Small answers must not wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     let wire = Wire(CancellationToken::new());
@@ -79,7 +76,6 @@ async fn serve(stream: TcpStream, door: Door) {
         biased;
         () = stop.cancelled() => {}
         () = wire.0.cancelled() => {}
-        _ = offline.wait_for(|offline| *offline) => {}
         // How a connection ended is the client's business.
         _ = connection => {}
     }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Extension, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::routing::{any, get};
 use axum::{Json, Router};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use super::{control, methods, poll};
 pub fn router(shared: Arc<Shared>, serve_control: bool) -> Router {
     let mut router = Router::new().route("/{bot}/{method}", any(bot_call));
     if serve_control {
-        router = router.nest("/control", control::http::router());
+        router = router.nest("/control", control::http::router()).route("/control/", get(control::http::help));
     }
     router.fallback(not_found).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(shared)
 }
@@ -36,13 +36,25 @@ pub fn is_token(token: &str) -> bool {
     id.parse::<i64>().is_ok_and(|id| id > 0) && !secret.is_empty() && secret.chars().all(plain) && token.len() <= 80
 }
 
-/// One call of the bot, read top to bottom: token, parameters, fault, effect, answer.
+/// A call of the bot, unless the API is out of reach: then the connection ends, also in the middle of a call.
 async fn bot_call(
     State(shared): State<Arc<Shared>>,
-    Path((bot, method)): Path<(String, String)>,
+    Path(path): Path<(String, String)>,
     Extension(wire): Extension<Wire>,
     request: Request,
 ) -> Response {
+    let mut offline = shared.offline.subscribe();
+    // The guard that comes back must not be held while the connection ends.
+    let out_of_reach = async { drop(offline.wait_for(|offline| *offline).await) };
+    tokio::select! {
+        biased;
+        () = out_of_reach => wire.cut().await,
+        response = reached(&shared, path, wire.clone(), request) => response,
+    }
+}
+
+/// One call, read top to bottom: token, parameters, fault, effect, answer.
+async fn reached(shared: &Shared, (bot, method): (String, String), wire: Wire, request: Request) -> Response {
     let Some(token) = bot.strip_prefix("bot") else { return not_found().await };
     if !is_token(token) {
         return answer(&Err(ApiError::new(401, "Unauthorized: invalid token specified")));
@@ -56,7 +68,7 @@ async fn bot_call(
         Err(error) => return answer(&Err(error)),
     };
     let chat = params.int("chat_id");
-    let call = Call { shared: &shared, wire, method, params, chat, began };
+    let call = Call { shared, wire, method, params, chat, began };
     let (delay, struck) = shared.lock().faults.take(&call.method, chat);
     if !delay.is_zero() {
         call.note_fault(format!("delay {} ms", delay.as_millis()));

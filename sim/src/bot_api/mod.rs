@@ -90,7 +90,7 @@ impl BotApi {
         let shared = Arc::new(Shared { state, offline: watch::Sender::new(false) });
         let stop = CancellationToken::new();
         let app = http::router(Arc::clone(&shared), serve_control);
-        let door = accept::Door { app, stop: stop.clone(), offline: shared.offline.subscribe() };
+        let door = accept::Door { app, stop: stop.clone() };
         let tasks = vec![
             tokio::spawn(accept::run(listener, door)),
             tokio::spawn(end_previews(Arc::clone(&shared), stop.clone())),

@@ -114,7 +114,8 @@ impl Control {
         }
     }
 
-    /// While true, every connection is closed at once: the API is out of reach.
+    /// While true, every call of the bot ends with its connection closed, those under way too: the API is out of
+    /// reach. `/control` stays within reach.
     pub fn set_offline(&self, offline: bool) {
         self.shared.offline.send_replace(offline);
     }
