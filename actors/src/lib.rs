@@ -1,6 +1,7 @@
 //! Who tells whom: supervised actors that take a person's message to the friend's answer.
 
 pub mod emotion;
+pub mod fakes;
 pub mod llm;
 pub mod messages;
 pub mod mode;

@@ -264,3 +264,6 @@ impl Handler<Preview> for Outbox {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

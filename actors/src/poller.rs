@@ -12,6 +12,7 @@ use std::time::Duration;
 use actix::{Actor, Context, Recipient, Supervised};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::messages::{Fatal, Wake};
@@ -121,6 +122,9 @@ impl Guarded for Poller {
     const NAME: &'static str = "poller";
 }
 
+/// A server that does not hold polls open is not asked more often than this.
+const SHORTEST_EMPTY_ROUND: Duration = Duration::from_secs(1);
+
 /// Why one round of polling did not succeed.
 enum Trouble {
     Api(ApiError),
@@ -133,6 +137,7 @@ async fn poll(parts: Arc<PollerParts>, pause: Duration) {
     let mut offset = None;
     let mut failures = 0;
     loop {
+        let begun = Instant::now();
         let round = tokio::select! {
             () = parts.stop.cancelled() => return,
             round = round(&parts, offset) => round,
@@ -142,7 +147,7 @@ async fn poll(parts: Arc<PollerParts>, pause: Duration) {
                 offset = next;
                 failures = 0;
                 parts.counters.failing.store(0, Relaxed);
-                Duration::ZERO
+                if next.is_some() { Duration::ZERO } else { SHORTEST_EMPTY_ROUND.saturating_sub(begun.elapsed()) }
             }
             Err(trouble) => {
                 failures += 1;
@@ -243,3 +248,6 @@ async fn sweep(parts: Arc<PollerParts>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

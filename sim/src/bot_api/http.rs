@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Json, Router};
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -174,8 +175,12 @@ fn with_status(code: u16, body: Value) -> Response {
 /// Half of an answer, then the end of the connection.
 fn cut_body() -> Response {
     let half = Bytes::from_static(b"{\"ok\":true,\"result\":{\"message_id\":");
-    let broken = std::io::Error::other("an injected fault ends this answer");
-    let body = Body::from_stream(futures_util::stream::iter([Ok(half), Err(broken)]));
+    let broken = async {
+        // Lets the half go out; otherwise the server would drop it, head and all.
+        tokio::task::yield_now().await;
+        Err(std::io::Error::other("an injected fault ends this answer"))
+    };
+    let body = Body::from_stream(stream::iter([Ok(half)]).chain(stream::once(broken)));
     ([(header::CONTENT_TYPE, "application/json"), (header::CONTENT_LENGTH, "400")], body).into_response()
 }
 

@@ -118,11 +118,15 @@ impl RawUpdate {
     fn incoming(self, update_id: i64, me: &Me) -> Option<Incoming> {
         if let Some(message) = self.message {
             let event = message.event(me)?;
-            return message.scene(update_id)?.with(event);
+            // A group that moves says so itself, in nobody's name.
+            let nobody = User { id: message.chat.id, is_bot: true, first_name: None };
+            let user = message.from.as_ref().unwrap_or(&nobody);
+            return Scene { update_id, chat: &message.chat, user, message_id: Some(message.message_id) }.with(event);
         }
         if let Some(message) = self.edited_message {
             let event = Event::Edited { text: message.addressed_words(me)? };
-            return message.scene(update_id)?.with(event);
+            let user = message.from.as_ref()?;
+            return Scene { update_id, chat: &message.chat, user, message_id: Some(message.message_id) }.with(event);
         }
         if let Some(CallbackQuery { id, from, message, data }) = self.callback_query {
             let Pressed { message_id, chat } = message?;
@@ -185,10 +189,6 @@ impl ChatMemberUpdated {
 }
 
 impl Message {
-    fn scene(&self, update_id: i64) -> Option<Scene<'_>> {
-        Some(Scene { update_id, chat: &self.chat, user: self.from.as_ref()?, message_id: Some(self.message_id) })
-    }
-
     fn event(&self, me: &Me) -> Option<Event> {
         if let Some(to) = self.migrate_to_chat_id {
             return Some(Event::Migrated { to: ChatId(to) });

@@ -146,8 +146,10 @@ fn coming_and_going_and_moving_are_heard() {
     assert_eq!(change(status("kicked"), status("member")), Some(Event::Joined));
     assert_eq!(change(status("member"), status("administrator")), None);
     assert_eq!(change(status("left"), json!({"status": "restricted", "is_member": true})), Some(Event::Joined));
-    let moved = event(json!({"message": group(json!({"migrate_to_chat_id": -200}))}));
-    assert_eq!(moved, Some(Event::Migrated { to: ChatId(-200) }));
+    let mut moved = group(json!({"migrate_to_chat_id": -200}));
+    assert_eq!(event(json!({"message": moved})), Some(Event::Migrated { to: ChatId(-200) }));
+    moved.as_object_mut().unwrap().remove("from");
+    assert_eq!(event(json!({"message": moved})), Some(Event::Migrated { to: ChatId(-200) }));
 }
 
 #[test]
