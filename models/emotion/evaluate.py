@@ -21,6 +21,7 @@ from tokenizers import Tokenizer
 import data
 from data import LABELS, MODES
 from metrics import modes, summarize
+from tokenizer import MAX_LENGTH
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-4
@@ -42,10 +43,11 @@ class Scorer:
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.tokenizer.no_truncation()
 
     def probabilities(self, texts: list[str], batch: int = 32) -> np.ndarray:
         """[texts, 7]; like lengths share a batch, which changes the time and not the result."""
-        ids = [encoding.ids for encoding in self.tokenizer.encode_batch(texts)]
+        ids = [shortened(encoding.ids) for encoding in self.tokenizer.encode_batch(texts)]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         result = np.empty((len(texts), len(LABELS)))
         for at in range(0, len(order), batch):
@@ -60,6 +62,12 @@ class Scorer:
             powers = np.exp(logits - logits.max(1, keepdims=True))
             result[part] = powers / powers.sum(1, keepdims=True)
         return result
+
+
+def shortened(ids: list[int]) -> list[int]:
+    """Beginning and end of what is too long, as the bot does it."""
+    half = MAX_LENGTH // 2
+    return ids if len(ids) <= MAX_LENGTH else ids[:half] + ids[half - MAX_LENGTH:]
 
 
 def main() -> None:

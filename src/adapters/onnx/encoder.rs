@@ -11,9 +11,9 @@ use super::OnnxError;
 /// 12 KiB of UTF-8.
 const MAX_BYTES: usize = 16 << 10;
 
-/// A run holds at most this many tokens, padding included: beyond it a larger batch is no faster on one thread, and the
-/// messages at its end wait for nothing.
-const MAX_RUN_TOKENS: usize = 1024;
+/// A run holds at most this many tokens, padding included, unless one message alone has more. On one thread a token costs
+/// least in runs of 64 to 256 (their activations stay in a core's own cache) and about a third more in runs of 1024.
+const MAX_RUN_TOKENS: usize = 128;
 
 /// Padding that a run may carry, as a fraction of its tokens.
 const MAX_PADDING: f64 = 0.15;
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn messages_of_one_length_share_one_run() {
-        assert_eq!(runs(&[9; 64]).1, vec![0..64]);
+        assert_eq!(runs(&[8; 16]).1, vec![0..16]);
         assert!(runs(&[]).1.is_empty());
     }
 
@@ -129,7 +129,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_text_is_in_exactly_one_bounded_run(lengths in prop::collection::vec(1_usize..=128, 0..200)) {
+        fn every_text_is_in_exactly_one_bounded_run(lengths in prop::collection::vec(1_usize..=512, 0..200)) {
             let (order, runs) = runs(&lengths);
             let mut seen: Vec<usize> = runs.iter().flat_map(|run| order[run.clone()].iter().copied()).collect();
             seen.sort_unstable();
@@ -137,7 +137,7 @@ mod tests {
             for run in runs {
                 let longest = order[run.clone()].iter().map(|&index| lengths[index]).max().unwrap_or(0);
                 let real: usize = order[run.clone()].iter().map(|&index| lengths[index]).sum();
-                prop_assert!(longest * run.len() <= MAX_RUN_TOKENS);
+                prop_assert!(run.len() == 1 || longest * run.len() <= MAX_RUN_TOKENS);
                 prop_assert!((longest * run.len() - real) as f64 <= MAX_PADDING * (longest * run.len()) as f64);
             }
         }
