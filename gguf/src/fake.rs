@@ -88,6 +88,11 @@ impl ScriptedBackend {
         self.failures.extend(failures);
     }
 
+    /// Whether a coming batch will fail.
+    pub fn will_fail(&self) -> bool {
+        self.failures.iter().any(Option::is_some)
+    }
+
     /// What a lane holds.
     pub fn lane(&self, lane: LaneId) -> &[Token] {
         &self.lanes[lane.index()]
