@@ -23,6 +23,8 @@ pub struct Context<'model> {
 
 /// Most sequence ids of a context in llama.cpp.
 const MOST_LANES: u32 = 256;
+/// Most threads of one context.
+const MOST_THREADS: usize = 512;
 
 /// Loads a GGUF model, `gpu_layers` of it onto the GPU.
 ///
@@ -63,7 +65,12 @@ pub fn open<'model>(
     adapter: Option<&mut LlamaLoraAdapter>,
     config: &EngineConfig,
 ) -> Result<Context<'model>, StartError> {
-    let lanes = config.lanes + u32::try_from(super::PREFIXES).unwrap_or(0);
+    if model.is_recurrent() || model.is_hybrid() {
+        return Err(StartError::Setting(
+            "this model keeps a recurrent state, which cannot be shared or shortened; choose a transformer".into(),
+        ));
+    }
+    let lanes = config.lanes.saturating_add(u32::try_from(super::PREFIXES).unwrap_or(0));
     if config.lanes == 0 || lanes > MOST_LANES {
         return Err(StartError::Setting(format!(
             "lanes is {}, and must be 1 to {}",
@@ -90,11 +97,19 @@ pub fn open<'model>(
             config.batch_tokens, config.slots
         )));
     }
+    if config.kv_tokens < lanes {
+        return Err(StartError::Setting(format!(
+            "kv_tokens is {}, and must be at least {lanes}, the lanes",
+            config.kv_tokens
+        )));
+    }
+    // llama.cpp makes room for the logits of every lane, and aborts where n_batch is smaller.
+    let batch = config.batch_tokens.max(lanes);
     let threads = i32::try_from(threads(config.threads)).unwrap_or(1);
     let params = LlamaContextParams::default()
         .with_n_ctx(NonZeroU32::new(config.kv_tokens))
-        .with_n_batch(config.batch_tokens)
-        .with_n_ubatch(config.batch_tokens)
+        .with_n_batch(batch)
+        .with_n_ubatch(batch)
         .with_n_seq_max(lanes)
         .with_kv_unified(true)
         .with_n_threads(threads)
@@ -109,7 +124,7 @@ pub fn open<'model>(
             .map_err(|error| StartError::llama(format!("apply the adapter {}", path.display()), error))?;
     }
     let limits = Limits {
-        batch_tokens: context.n_batch().min(context.n_ubatch()) as usize,
+        batch_tokens: config.batch_tokens.min(context.n_batch()).min(context.n_ubatch()) as usize,
         lanes: lanes as usize,
         cells: context.n_ctx().min(config.kv_tokens) as usize,
         context: context_tokens as usize,
@@ -121,5 +136,5 @@ pub fn open<'model>(
 /// Threads to compute with: as asked, or as many as there are cores.
 fn threads(asked: u32) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if asked == 0 { cores } else { asked as usize }
+    if asked == 0 { cores } else { (asked as usize).min(MOST_THREADS) }
 }

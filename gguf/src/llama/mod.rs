@@ -4,6 +4,7 @@ mod backend;
 mod context;
 mod environment;
 mod library;
+mod measure;
 mod quantize;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ pub use backend::LlamaBackend;
 pub use context::{Context, load_model, open};
 pub use environment::reexec_with_passive_wait;
 pub use library::library;
+pub use measure::{Choice, choose, measure};
 pub use quantize::{QuantizeOptions, quantize};
 
 use crate::batcher::{Batcher, Settings};
@@ -76,11 +78,14 @@ pub fn start(config: EngineConfig) -> Result<EngineHandle, StartError> {
 fn serve(config: &EngineConfig, serving: Serving) -> Result<(), StartError> {
     let mut model = load_model(&config.model, config.gpu_layers)?;
     let mut adapter = context::load_adapter(&mut model, config)?;
+    let choice = choose(&model, adapter.as_mut(), config)?;
+    tracing::info!(threads = choice.threads, rows = choice.rows, "the engine's choice on this machine");
+    let config = &EngineConfig { threads: choice.threads, ..config.clone() };
     let context = open(&model, adapter.as_mut(), config)?;
     let info = info(config, &context);
     let settings = Settings {
         slots: config.slots as usize,
-        rows: config.slots as usize,
+        rows: choice.rows,
         prefixes: PREFIXES,
         inter_token_target: config.inter_token_target,
     };
