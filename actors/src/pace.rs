@@ -79,6 +79,11 @@ impl ChatPace {
         wait
     }
 
+    /// Whether the last call worked, as far as is known.
+    pub fn is_well(&self) -> bool {
+        self.failures == 0
+    }
+
     /// Whether forgetting this chat changes nothing.
     pub fn is_idle(&self, now: Instant) -> bool {
         let past = |at: Option<Instant>| at.is_none_or(|at| at <= now);

@@ -21,7 +21,7 @@ use frankenstein::types::{
 use friend_actors::ports::{ApiError, Me, Messenger, Sent, Update};
 use friend_actors::types::{Button, ChatId, Outgoing};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 pub use self::wire::ConfigError;
 use self::wire::Wire;
@@ -47,6 +47,8 @@ pub struct Telegram {
     poll_timeout: Duration,
     request_timeout: Duration,
     me: OnceCell<Me>,
+    /// Held by the poll: two of them in one process would only fight each other.
+    polling: Mutex<()>,
 }
 
 /// Telegram accepts more, but some proxies in between close a connection that is silent for a minute.
@@ -75,6 +77,7 @@ impl Telegram {
             poll_timeout: config.poll_timeout.min(LONGEST_POLL),
             request_timeout: config.request_timeout,
             me: OnceCell::new(),
+            polling: Mutex::new(()),
         })
     }
 
@@ -107,6 +110,7 @@ impl Messenger for Telegram {
     }
 
     async fn updates(&self, offset: Option<i64>, wait: Duration) -> Result<Vec<Update>, ApiError> {
+        let Ok(_only) = self.polling.try_lock() else { return Err(ApiError::Conflict) };
         let me = self.me().await?;
         let wait = wait.min(self.poll_timeout);
         let mut params = GetUpdatesParams::builder()

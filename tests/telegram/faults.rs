@@ -105,11 +105,13 @@ async fn the_emulators_own_limits_answer_with_a_wait() {
     let world = World::new().await;
     world.ann();
     world.control.set_limits(friend_sim::bot_api::Limits::telegram());
-    let mut outcomes = Vec::new();
-    for _ in 0..6 {
-        outcomes.push(world.send(ANN, "again").await);
+    for _ in 0..50 {
+        match world.send(ANN, "again").await {
+            Err(ApiError::RetryAfter(wait)) => return assert!(!wait.is_zero()),
+            outcome => assert!(outcome.is_ok(), "{outcome:?}"),
+        }
     }
-    assert!(outcomes.iter().any(|outcome| matches!(outcome, Err(ApiError::RetryAfter(_)))), "{outcomes:?}");
+    panic!("fifty messages at once, and no limit");
 }
 
 #[tokio::test]
@@ -183,6 +185,22 @@ async fn another_poller_or_a_webhook_is_a_conflict() {
     let world = World::new().await;
     world.control.set_webhook("https://example.org/hook");
     assert_eq!(world.telegram.updates(None, Duration::ZERO).await, Err(ApiError::Conflict));
+}
+
+#[tokio::test]
+async fn two_polls_of_one_process_are_never_open_at_once() {
+    let world = World::new().await;
+    world.telegram.me().await.unwrap();
+    let mark = world.control.mark();
+    let first = world.telegram.updates(None, Duration::from_secs(20));
+    let second = async {
+        let second = world.telegram.updates(None, Duration::ZERO).await;
+        world.ann();
+        second
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!((first.unwrap().len(), second), (1, Err(ApiError::Conflict)));
+    assert_eq!(world.control.calls("getUpdates", mark), 1, "the second never left the process");
 }
 
 #[tokio::test]

@@ -158,7 +158,7 @@ fn the_messengers_own_limit_delays_and_loses_nothing() {
     in_system(async {
         let running = Running::new().await;
         let ann = running.world.ann();
-        let rate = Rate { count: 1, per: Duration::from_secs(1), burst: 1 };
+        let rate = Rate { count: 1, per: Duration::from_secs(2), burst: 1 };
         running.world.control.set_limits(Limits { per_chat: Some(rate), ..Limits::off() });
         running.answer(ANN, vec![text("one"), text("two")]).await;
         running.is_done().await;

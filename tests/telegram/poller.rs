@@ -194,7 +194,7 @@ fn another_poller_is_outwaited_and_then_taken_over_from() {
         let ann = world.ann();
         world.control.set_webhook("https://example.org/hook");
         let messenger = Arc::clone(&world.telegram) as _;
-        let running = Running::start(world, messenger, PollerSettings { wait: Duration::ZERO, ..QUICK });
+        let running = Running::start(world, messenger, PollerSettings { wait: Duration::from_secs(2), ..QUICK });
         until("the conflict is noticed", || running.counters.conflicts.load(Relaxed) == 1).await;
         assert_eq!(running.store.unanswered(), 0);
         ann.say("meanwhile");

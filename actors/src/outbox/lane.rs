@@ -12,7 +12,7 @@ use crate::messages::{ChatGone, Fatal, OutboxWake};
 use crate::pace::Rate;
 use crate::ports::{ApiError, OutRow, OutState, StoreError};
 use crate::supervisor::Guarded;
-use crate::types::ChatId;
+use crate::types::{ChatId, Outgoing};
 
 /// Works on a chat until it has no rows, or until the process stops.
 pub(super) async fn run(shared: Rc<Shared>, chat: ChatId, outbox: Recipient<OutboxWake>) {
@@ -77,13 +77,15 @@ enum Next {
 /// Takes one row as far as it comes now: waits for its turn, commits, sends, writes the outcome.
 async fn one_row(shared: &Shared, row: OutRow, outbox: &Recipient<OutboxWake>) -> Result<Next, StoreError> {
     let (chat, rate) = (row.chat, Rate::of(row.chat));
+    // The answer to a button is no message: it costs nothing, and the person waits for it.
+    let paced = !matches!(row.outgoing, Outgoing::ButtonAnswer { .. });
     if row.state == OutState::Sending && !may_resend(shared, &row) {
         tracing::warn!(chat = chat.0, row = row.id, "perhaps sent, and not sent again");
         write(shared, row.id, OutState::Ambiguous).await?;
         return Ok(Next::Row);
     }
     loop {
-        let wait = shared.pace(chat, |pace, now| pace.wait(rate, now));
+        let wait = shared.pace(chat, |pace, now| if paced { pace.wait(rate, now) } else { pace.blocked(now) });
         if wait.is_zero() {
             break;
         }
@@ -98,8 +100,10 @@ async fn one_row(shared: &Shared, row: OutRow, outbox: &Recipient<OutboxWake>) -
     let _in_flight = shared.parts.in_flight.token();
 
     shared.parts.store.mark(row.id, OutState::Sending).await?;
-    shared.drop_preview(chat);
-    shared.pace(chat, |pace, now| pace.sent(rate, now));
+    if paced {
+        shared.drop_preview(chat);
+        shared.pace(chat, |pace, now| pace.sent(rate, now));
+    }
     let outcome = shared.parts.messenger.send(chat, &row.outgoing).await;
     shared.parts.supervision.trip(Outbox::NAME);
     settle(shared, &row, outcome.map(|_| ()), outbox).await?;
@@ -154,8 +158,13 @@ async fn settle(
             return Ok(()); // It stays in `sending`: the next look at it decides.
         }
         Err(error @ (ApiError::Unreachable(_) | ApiError::Conflict | ApiError::Unauthorized(_))) => {
-            let wait = shared.back_off(chat);
-            tracing::warn!(chat = chat.0, %error, retry_ms = wait.as_millis() as u64, "not sent yet");
+            let first = shared.pace(chat, |pace, _| pace.is_well());
+            let retry_ms = shared.back_off(chat).as_millis() as u64;
+            if first {
+                tracing::warn!(chat = chat.0, %error, retry_ms, "not sent yet");
+            } else {
+                tracing::debug!(chat = chat.0, %error, retry_ms, "still not sent");
+            }
             if matches!(error, ApiError::Unauthorized(_)) {
                 let _ = shared.parts.fatal.try_send(Fatal { actor: Outbox::NAME, reason: error.to_string() });
             }

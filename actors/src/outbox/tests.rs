@@ -116,6 +116,20 @@ fn a_chats_rows_go_out_in_order_and_at_its_pace() {
 }
 
 #[test]
+fn the_answer_to_a_button_does_not_wait_for_the_chats_pace() {
+    in_virtual_time(|| async {
+        let bench = Bench::new();
+        let button = || Outgoing::ButtonAnswer { callback_id: "cb".to_owned(), notice: "Done.".to_owned() };
+        let epoch = bench.store.claim(BOT, ANN, 0).await.unwrap().epoch;
+        let out = (0..5).map(|_| button()).collect();
+        bench.store.finish(BOT, ANN, epoch, Change { out, ..Change::default() }).await.unwrap();
+        let _running = bench.start();
+        pass(Duration::from_millis(100)).await;
+        assert_eq!(bench.times(ANN).len(), 5);
+    });
+}
+
+#[test]
 fn a_slow_chat_does_not_delay_another() {
     in_virtual_time(|| async {
         let bench = Bench::new();

@@ -51,6 +51,9 @@ const LARGEST_BODY: usize = 16 << 20;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Shorter than servers keep an idle connection: a call that meets its closing would be ambiguous.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
 impl Wire {
     pub(super) fn new(base_url: &str, token: &Secret) -> Result<Self, ConfigError> {
         let base = base_url.trim().trim_end_matches('/');
@@ -64,7 +67,12 @@ impl Wire {
         }
         check_token(token)?;
         // A redirect would carry the token to an address that nobody configured.
-        let builder = Client::builder().redirect(redirect::Policy::none()).connect_timeout(CONNECT_TIMEOUT);
+        let builder = Client::builder()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            // A connection for each call in flight: one that breaks makes one send ambiguous, not all of them.
+            .http1_only();
         let builder = if is_loopback(host) { builder.no_proxy() } else { builder };
         let client = builder.build().map_err(|error| ConfigError::Client(error.without_url().to_string()))?;
         Ok(Self { client, root: Secret::new(format!("{base}/bot{}", token.expose())) })
