@@ -5,6 +5,7 @@ pub mod library;
 pub mod prepare;
 pub mod progress;
 pub mod pull;
+pub mod report;
 pub mod space;
 
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use friend_gguf::convert::QuantType;
+use friend_gguf::convert::{QuantType, Shape};
 
 /// `ai-friend models`.
 #[derive(Clone, Debug, Args)]
@@ -101,7 +101,7 @@ pub enum ModelsCommand {
     Synthesize {
         /// Whose shape: dolly-v2-3b, dolly-v2-7b or tiny
         #[arg(long, value_name = "SHAPE")]
-        shape: String,
+        shape: Shape,
         /// Into what: F16, Q8_0, Q4_0, Q4_K_M
         #[arg(long = "type", value_name = "TYPE", default_value = "Q4_K_M")]
         kind: QuantType,

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use friend_gguf::catalogue::{Adapter, Base, Entry, Template, check_name};
 use friend_gguf::convert::{
-    Dtype, LoraOptions, MergeOptions, ModelOptions, Summary, convert_lora, convert_model, merge, preflight,
+    Dtype, LoraOptions, MergeOptions, ModelOptions, Summary, SynthesizeOptions, convert_lora, convert_model, merge,
+    preflight, synthesize,
 };
 use friend_gguf::hub::RepoId;
 use friend_gguf::llama::{QuantizeOptions, quantize};
@@ -15,7 +16,7 @@ use friend_gguf::llama::{QuantizeOptions, quantize};
 use super::library::Library;
 use super::prepare::{Workshop, blocking};
 use super::progress::Bar;
-use super::{pull, space};
+use super::{pull, report, space};
 use crate::cli::models::{Add, DtypeName, ModelsCommand, TemplateName};
 use crate::config::Config;
 
@@ -50,8 +51,17 @@ pub async fn run(command: ModelsCommand, config: &Config, out: &mut (dyn Write +
             let summary = blocking(move || Ok(quantize(&options, &mut Bar::stderr())?)).await?;
             tell(out, &output, &summary)?;
         }
-        ModelsCommand::Inspect { .. } | ModelsCommand::Verify(_) | ModelsCommand::Synthesize { .. } => {
-            bail!("not yet")
+        ModelsCommand::Inspect { file, json } => report::inspect(&file, json, out)?,
+        ModelsCommand::Verify(verify) => return report::verify(verify, out).await,
+        ModelsCommand::Synthesize { shape, kind, seed, output } => {
+            let default = || config.models.dir.join(format!("{}-random.{kind}.gguf", shape.name()));
+            let output = output.unwrap_or_else(default);
+            let options = SynthesizeOptions { shape, kind, seed, output: output.clone() };
+            if let Some(folder) = output.parent() {
+                std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            }
+            let summary = blocking(move || Ok(synthesize(&options, &mut Bar::stderr())?)).await?;
+            tell(out, &output, &summary)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -6,6 +6,7 @@ mod environment;
 mod library;
 mod measure;
 mod quantize;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ pub use environment::reexec_with_passive_wait;
 pub use library::library;
 pub use measure::{Choice, choose, measure};
 pub use quantize::{QuantizeOptions, quantize};
+pub use verify::{Exact, NEAR_TIE, PromptCheck, Run, Verification, VerifyOptions, verify};
 
 use crate::batcher::{Batcher, Settings};
 use crate::request::{EngineConfig, ModelInfo};

@@ -123,6 +123,13 @@ impl Checkpoint {
         }
     }
 
+    /// Opens one safetensors file of any kind.
+    pub(crate) fn open_file(path: &Path) -> Result<Self, ConvertError> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Self::open(folder, &[name], None)
+    }
+
     fn open(folder: &Path, names: &[String], index: Option<&index::Index>) -> Result<Self, ConvertError> {
         let mut checkpoint = Self { folder: folder.to_owned(), files: Vec::new(), tensors: BTreeMap::new() };
         for name in names {
