@@ -30,10 +30,10 @@ bench: tools models ## Benchmarks: the emotion scorer beside Python, and the who
 	@scripts/bench.sh $(ARGS)
 
 bench-engine: tools models ## Benchmarks of the batching engine beside llama.cpp's own roof and llama-server
-	@scripts/bench-engine.sh $(ARGS)
+	@scripts/bench.sh engine $(ARGS)
 
 load: build ## Simulated users against the real bot, with a report
-	@scripts/load.sh $(ARGS)
+	@$(BIN) load $(ARGS)
 
 models: tools ## Fetch the embedded models that are missing or broken, and check every sha256
 	@scripts/fetch-models.sh

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Builds the container image `ai-friend` with docker or buildah, whichever is there. TARGET=cuda for NVIDIA; arguments are
+# passed on (--build-arg BASE=…).
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+cd "$root"
+build=(--target "${TARGET:-cpu}" --tag ai-friend "$@" .)
+if have docker && docker info >/dev/null 2>&1; then
+    docker build "${build[@]}"
+elif have buildah; then
+    buildah bud --isolation chroot --format docker "${build[@]}"
+else
+    fail "neither a docker engine nor buildah is here" "Install one: apt-get install buildah"
+fi

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The emotion classifier's recipe: `emotion.sh train` makes model.onnx again, `emotion.sh eval` measures the one that is
+# there, in Python and through the binary. Both read their data from EMOTION_DATA; sets that are not there are skipped by name.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly recipe="$root/models/emotion"
+command=${1:-}
+shift || true
+
+case $command in
+    train)
+        [[ -d ${EMOTION_DATA:-} ]] || fail "EMOTION_DATA names no folder" \
+            "It holds train/ and eval-only/; models/emotion/README.md says what belongs there and where it comes from."
+        python=$("$root/scripts/emotion-python.sh" train)
+        run="$root/target/emotion-run"
+        cd "$recipe"
+        "$python" train.py --out "$run" "$@" # goes on from its last epoch
+        "$python" calibrate.py "$run"
+        "$python" export.py "$run"
+        "$python" evaluate.py --write
+        "$python" fixtures.py
+        ;;
+    eval)
+        python=$("$root/scripts/emotion-python.sh" measure)
+        binary="${CARGO_TARGET_DIR:-$root/target}/release/ai-friend"
+        cd "$root" # the binary reads models/ and its settings from here
+        PYTHONDONTWRITEBYTECODE=1 "$python" "$recipe/evaluate.py" --binary "$(realpath "$binary")" "$@"
+        ;;
+    *) fail "usage: scripts/emotion.sh train|eval" ;;
+esac

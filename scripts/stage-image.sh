@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Puts what the container image runs into a folder: the binary, its shared libraries, the embedded classifier, the catalogue
+# and the licences. The language model is no part of it: it lies in the volume /models.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly to=${1:?usage: stage-image.sh FOLDER}
+readonly release="${CARGO_TARGET_DIR:-$root/target}/release"
+
+install -d "$to/models/emotion"
+install "$release/ai-friend" "$root/scripts/healthcheck.sh" "$to"
+install -m 644 "$root"/models/emotion/{model.onnx,tokenizer.json,config.json,README.md} "$to/models/emotion"
+install -m 644 "$root/models/catalogue.toml" "$to/models"
+install -m 644 "$root/LICENSE" "$root/THIRD_PARTY.md" "$to"
+if [[ -d $root/personas ]]; then cp -r "$root/personas" "$to/personas"; fi
+
+# llama.cpp's own libraries, and one backend for every kind of CPU (and CUDA): found beside the binary when it starts.
+mapfile -t libraries < <(find "$release"/build/llama-cpp-sys-2-*/out/{lib,lib64,backends} -name 'lib*.so*' 2>/dev/null)
+((${#libraries[@]})) || fail "llama.cpp's shared libraries were not built" "Build with --features dynamic-backends first."
+cp --no-dereference "${libraries[@]}" "$to"
+
+# ONNX Runtime goes beside the binary: a volume mounted over /models must not hide it.
+mapfile -t runtimes < <(find "$(dirname "$to")/models" "$root/models/cache" -name 'libonnxruntime.so.*' 2>/dev/null)
+((${#runtimes[@]})) || fail "ONNX Runtime was not fetched" "Run scripts/fetch-models.sh first."
+install "${runtimes[0]}" "$to/libonnxruntime.so"
