@@ -170,6 +170,18 @@ mod tests {
         assert_eq!(backoff.delay(u32::MAX, 1.0).as_secs(), 30);
     }
 
+    #[test]
+    fn a_success_forgets_the_failures_before_it() {
+        let backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
+        let now = Instant::now();
+        let mut pace = ChatPace::default();
+        (0..4).for_each(|_| _ = pace.failed(backoff, 1.0, now));
+        assert!(!pace.is_well() && !pace.is_idle(now + Duration::from_secs(60)));
+        pace.succeeded();
+        assert!(pace.is_well() && pace.is_idle(now));
+        assert_eq!(pace.failed(backoff, 1.0, now), backoff.first);
+    }
+
     proptest! {
         #[test]
         fn jitter_keeps_between_half_and_all(failures in 1_u32..100, jitter in 0.0..1.0_f64) {

@@ -123,17 +123,19 @@ impl Messenger for FakeMessenger {
     }
 
     async fn updates(&self, offset: Option<i64>, wait: Duration) -> Result<Vec<Update>, ApiError> {
+        // Whatever lies below the offset counts as confirmed, also when it comes later.
+        let asked_for = |update: &Update| offset.is_none_or(|offset| update.id >= offset);
         {
             let mut state = self.record(Call::Updates(offset));
             if let Some(error) = state.polls.pop_front() {
                 return Err(error);
             }
-            state.updates.retain(|update| offset.is_none_or(|offset| update.id >= offset));
+            state.updates.retain(|update| asked_for(update));
         }
         let arrived = async {
             loop {
                 let arrival = self.arrived.notified();
-                let held = self.state().updates.clone();
+                let held: Vec<_> = self.state().updates.iter().filter(|update| asked_for(update)).cloned().collect();
                 if !held.is_empty() {
                     return held;
                 }

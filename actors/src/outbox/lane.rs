@@ -194,7 +194,7 @@ async fn write(shared: &Shared, row: i64, state: OutState) -> Result<(), StoreEr
 
 impl Shared {
     /// Whether a wake-up came while the lane found nothing; if none did, the lane is closed.
-    fn look_again(&self, chat: ChatId) -> bool {
+    pub(super) fn look_again(&self, chat: ChatId) -> bool {
         let lanes = &mut self.state.borrow_mut().lanes;
         let again = lanes.insert(chat, false).unwrap_or(false);
         if !again {

@@ -277,7 +277,8 @@ fn a_refused_message_does_not_hold_up_the_next() {
 #[test]
 fn a_group_that_moved_gets_its_messages_under_the_new_id() {
     in_virtual_time(|| async {
-        let bench = Bench::new();
+        let mut bench = Bench::new();
+        bench.settings.ambiguous = AmbiguousSend::Mark; // The move itself is a clear answer.
         let new = ChatId(-1005);
         bench.answer(GROUP, &["one", "two"]).await;
         bench.messenger.fail_sends(Some(GROUP), [ApiError::Migrated(new)]);
@@ -409,4 +410,29 @@ fn a_panic_after_a_send_costs_at_most_one_repetition_of_it() {
         assert!(bench.left().is_empty());
         assert!((1..=2).contains(&bench.messenger.texts(BOB).len()));
     });
+}
+
+#[test]
+fn a_wake_up_while_a_lane_finds_nothing_makes_it_look_again() {
+    in_virtual_time(|| async {
+        let running = Bench::new().start();
+        let lanes = running.outbox.send(Lanes).await.unwrap();
+        assert_eq!(lanes, [true, false, true, false, true]);
+    });
+}
+
+/// Asks an outbox to go through what happens to a chat's lane.
+#[derive(actix::Message)]
+#[rtype(result = "Vec<bool>")]
+struct Lanes;
+
+impl Handler<Lanes> for Outbox {
+    type Result = Vec<bool>;
+
+    fn handle(&mut self, _: Lanes, _: &mut Self::Context) -> Self::Result {
+        let shared = &self.shared;
+        let woken = (shared.open_lane(ANN), shared.open_lane(ANN));
+        let looks = (shared.look_again(ANN), shared.look_again(ANN));
+        vec![woken.0, woken.1, looks.0, looks.1, shared.open_lane(ANN)]
+    }
 }
