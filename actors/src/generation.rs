@@ -101,21 +101,14 @@ impl Generation<'_> {
     }
 
     async fn attempt(&self, person: &Turn, attempt: u32) -> Result<Attempt, StoreError> {
-        let request = match self.request(person, attempt) {
-            Ok(request) => request,
-            Err(error) => {
-                tracing::error!(%error, "the prompt cannot be built: check the persona's template");
-                return Ok(Attempt::Ended(Generated::GaveUp));
-            }
-        };
-        match self.desk.llm.send(Generate(request)).await {
+        match self.desk.llm.send(Generate(self.request(person, attempt))).await {
             Ok(Ok(ticket)) => self.follow(ticket).await,
             Ok(Err(SubmitError::Overloaded { wait, .. })) => Ok(Attempt::Overloaded(wait)),
             Ok(Err(SubmitError::Busy | SubmitError::Stopped)) | Err(_) => Ok(Attempt::NotReady),
         }
     }
 
-    fn request(&self, person: &Turn, attempt: u32) -> Result<Request, friend_gguf::chat_template::TemplateError> {
+    fn request(&self, person: &Turn, attempt: u32) -> Request {
         let Desk { persona, template, config, .. } = self.desk;
         let mode = &persona.modes[self.mode];
         let mut turns = self.chat.state.turns.clone();
@@ -123,16 +116,16 @@ impl Generation<'_> {
         // A conversation opens with the person: templates that insist on it would refuse our greeting.
         let opening = turns.iter().position(|turn| turn.role == Role::Person).unwrap_or(0);
         let first_row = self.chat.rows.first().copied().unwrap_or_default().cast_unsigned();
-        Ok(Request {
+        Request {
             owner: owner(self.chat.id),
-            prompt: template.prompt(persona, mode, &turns[opening..])?,
+            prompt: template.prompt(persona, mode, &turns[opening..]),
             sampling: persona.sampling.sampling(),
             stop: template.stop(),
             min_new_tokens: mode.min_new_tokens,
             max_new_tokens: persona.sampling.max_new_tokens,
             seed: first_row.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(attempt)),
             time_limit: config.reply_deadline,
-        })
+        }
     }
 
     /// Reads the stream to its end, unless news or shutdown come first.

@@ -1,7 +1,11 @@
 //! Who tells whom: supervised actors that take a person's message to the friend's answer.
 
+pub mod conversation;
 pub mod emotion;
 pub mod fakes;
+mod front_desk;
+mod generation;
+pub mod house;
 pub mod llm;
 pub mod messages;
 pub mod mode;
@@ -10,11 +14,16 @@ pub mod pace;
 pub mod persona;
 pub mod poller;
 pub mod ports;
+pub mod prompt;
 pub mod reception;
 pub mod reply;
 pub mod report;
+pub mod router;
 pub mod safety;
+pub mod session;
 pub mod split;
 pub mod supervisor;
 pub mod texts;
 pub mod types;
+
+pub use front_desk::COMMANDS;

@@ -38,12 +38,9 @@ impl Template {
     }
 
     /// The whole prompt. `turns` end with the person's newest message.
-    ///
-    /// # Errors
-    /// A chat template that cannot hold this conversation.
-    pub fn prompt(&self, persona: &Persona, mode: &Mode, turns: &[Turn]) -> Result<Prompt, TemplateError> {
+    pub fn prompt(&self, persona: &Persona, mode: &Mode, turns: &[Turn]) -> Prompt {
         match self {
-            Self::Dolly { .. } => Ok(dolly(&persona.intro, &mode.instruction, turns)),
+            Self::Dolly { .. } => dolly(&persona.intro, &mode.instruction, turns),
             Self::Chat(template) => {
                 let system = format!("{}\n{}", persona.intro, mode.instruction);
                 let turns: Vec<_> = turns.iter().map(|turn| (turn.role == Role::Friend, turn.text.as_str())).collect();
@@ -98,7 +95,7 @@ mod tests {
         ];
         let model = ModelInfo { vocabulary: 50_280, ..ModelInfo::default() };
         let template = Template::for_model(TemplateKind::Auto, &model).unwrap();
-        let prompt = template.prompt(&persona, &persona.modes["GENERAL"], &turns).unwrap();
+        let prompt = template.prompt(&persona, &persona.modes["GENERAL"], &turns);
         assert_eq!(
             prompt.text(),
             "You are 20 years old, your name is Arthur, you are a friendly young man, designer from San Francisco. You \
