@@ -9,15 +9,17 @@ pub mod report;
 pub mod space;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use friend_gguf::catalogue::{Adapter, Base, Entry, Template};
-use friend_gguf::convert::format::GgufFile;
+use friend_actors::persona::TemplateKind;
+use friend_gguf::catalogue::{self, Adapter, Base, Entry};
 use friend_gguf::convert::{QuantType, preflight};
 use friend_gguf::hub::RepoId;
 use sha2::{Digest, Sha256};
 
 use crate::adapters::hub::{Hub, Patience};
+use crate::cli;
 use crate::config::{self, Config};
 use library::Library;
 use prepare::Workshop;
@@ -31,20 +33,29 @@ pub struct ResolvedModel {
     pub gguf: PathBuf,
     /// LoRA adapter in GGUF, and its scale.
     pub adapter: Option<(PathBuf, f32)>,
-    /// How prompts are written for it.
-    pub template: Template,
+    /// How prompts are written for it, where the catalogue knows; otherwise it is the persona's choice.
+    pub template: Option<TemplateKind>,
     /// Its licence, where the catalogue knows it.
     pub licence: Option<String>,
     /// Whether that licence allows commercial use, where somebody has checked.
     pub commercial: Option<bool>,
 }
 
-/// Makes ready what `model` says: a name of the catalogue, a `.gguf` file, a Hugging Face folder or a PEFT folder.
+/// Makes ready what `MODEL` says: a name of the catalogue, a `.gguf` file, a Hugging Face folder or a PEFT folder.
 /// The first time that may download, convert and quantise, with progress on standard error; later it only looks.
+/// May be called with or without an async runtime around; it blocks.
 ///
 /// # Errors
 /// What is missing or damaged, and what to do.
-pub async fn resolve(model: &str, config: &Config) -> Result<ResolvedModel> {
+pub fn resolve(config: &Config) -> Result<ResolvedModel> {
+    block_on(resolve_name(&config.model.name, config))
+}
+
+/// As [`resolve`], for any name, within an async runtime.
+///
+/// # Errors
+/// As [`resolve`].
+pub async fn resolve_name(model: &str, config: &Config) -> Result<ResolvedModel> {
     let library = Library::open(&config.models.dir)?;
     let hub = hub(&config.models)?;
     let workshop = Workshop { library: &library, hub: &hub };
@@ -63,8 +74,46 @@ pub async fn resolve(model: &str, config: &Config) -> Result<ResolvedModel> {
     };
     let adapter = adapter.map(|(path, scale)| (path, scale * config.model.adapter_scale));
     let licence = Some(entry.licence.clone()).filter(|licence| !licence.is_empty());
-    let template = if library.entry(&entry.name).is_ok() { entry.template } else { template_of(&gguf)? };
+    let template = library.entry(&entry.name).is_ok().then_some(match entry.template {
+        catalogue::Template::Dolly => TemplateKind::Dolly,
+        catalogue::Template::Chat => TemplateKind::Chat,
+    });
     Ok(ResolvedModel { name: entry.name, gguf, adapter, template, licence, commercial: entry.commercial })
+}
+
+/// Whether the model that the settings name could be served, in words. What is only a download away is not fetched.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn check(config: &Config) -> Result<String> {
+    let library = Library::open(&config.models.dir)?;
+    let entry = entry_for(&library, &config.model.name)?;
+    let hub = hub(&config.models)?;
+    let workshop = Workshop { library: &library, hub: &hub };
+    let from_hub = workshop.root(&entry)?.base.hub.clone();
+    if let Some(repo) = from_hub.filter(|_| !workshop.target(&entry).is_ok_and(|target| target.is_file())) {
+        workshop.local_adapter(&entry)?;
+        return Ok(format!("{}: fetched from {repo} at the first start", entry.name));
+    }
+    let ready = resolve(config)?;
+    let size = space::human(std::fs::metadata(&ready.gguf).map_or(0, |about| about.len()));
+    let adapter =
+        ready.adapter.map_or_else(String::new, |(path, scale)| format!(", with {} at {scale}", path.display()));
+    Ok(format!("{} ({size}){adapter}", ready.gguf.display()))
+}
+
+/// Runs `ai-friend models …`; what it finds goes to standard output.
+///
+/// # Errors
+/// What went wrong and what to do.
+pub fn run(models: &cli::models::Models, config: &Config) -> Result<ExitCode> {
+    block_on(commands::run(models.command.clone(), config, &mut std::io::stdout()))
+}
+
+/// Runs a future to its end on a thread and runtime of its own, so that callers may stand inside another runtime.
+fn block_on<T: Send>(work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    let run = || tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work);
+    std::thread::scope(|scope| scope.spawn(run).join()).unwrap_or_else(|_| bail!("preparing the model panicked"))
 }
 
 /// The hub that the settings name.
@@ -160,17 +209,11 @@ fn made_up(name: String, base: Base, quantisation: QuantType) -> Entry {
         adapter: None,
         quantisation,
         requantise: false,
-        template: Template::Dolly,
+        template: catalogue::Template::Dolly,
         context: 2048,
         licence: String::new(),
         commercial: None,
     }
-}
-
-/// A model with a chat template of its own is prompted by it, any other by the reference's plain text.
-fn template_of(gguf: &Path) -> Result<Template> {
-    let has_one = GgufFile::open(gguf)?.metadata.text("tokenizer.chat_template").is_some();
-    Ok(if has_one { Template::Chat } else { Template::Dolly })
 }
 
 fn path_hash(path: &Path) -> String {

@@ -38,6 +38,7 @@ impl Library {
     /// When the user's own is broken: where and how.
     pub fn open(dir: &Path) -> Result<Self> {
         let shipped = Catalogue::shipped().map_err(anyhow::Error::msg).context("the shipped catalogue is broken")?;
+        let dir = find(dir);
         let path = dir.join(OWN);
         let own = match File::open(&path) {
             Ok(file) => {
@@ -55,7 +56,7 @@ impl Library {
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
         let all = shipped.overlaid(&own);
-        Ok(Self { dir: dir.to_owned(), own, all })
+        Ok(Self { dir, own, all })
     }
 
     /// The folder.
@@ -168,6 +169,16 @@ impl Library {
         file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
         Ok(file)
     }
+}
+
+/// A folder as it is named; one that is not there is looked for beside the binary's project, so that the relative default
+/// works from any working folder.
+fn find(dir: &Path) -> PathBuf {
+    let beside = || {
+        let binary = std::env::current_exe().ok().filter(|_| dir.is_relative())?;
+        binary.ancestors().skip(1).take(4).map(|parent| parent.join(dir)).find(|found| found.is_dir())
+    };
+    if dir.is_dir() { dir.to_owned() } else { beside().unwrap_or_else(|| dir.to_owned()) }
 }
 
 fn record_path(file: &Path) -> PathBuf {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use ai_friend::cli::models::{Add, ModelsCommand};
 use ai_friend::config::Config;
-use ai_friend::models::{commands, resolve};
-use friend_gguf::catalogue::Template;
+use ai_friend::models::{self, commands, resolve_name as resolve};
+use friend_actors::persona::TemplateKind;
 use friend_gguf::convert::format::GgufFile;
 
 use crate::fixture;
@@ -37,7 +37,7 @@ async fn a_folder_is_converted_once_and_found_ready_afterwards() {
     let config = config(folder.path(), None);
     let source = fixture("tiny/hf-safetensors");
     let model = resolve(source.to_str().unwrap(), &config).await.unwrap();
-    assert_eq!(model.template, Template::Dolly);
+    assert_eq!(model.template, None, "nobody but the persona knows");
     assert_eq!(model.adapter, None);
     let made = std::fs::metadata(&model.gguf).unwrap().modified().unwrap();
     assert_eq!(GgufFile::open(&model.gguf).unwrap().metadata.text("general.architecture"), Some("gptneox"));
@@ -120,6 +120,7 @@ async fn an_added_model_is_pulled_converted_and_quantised_once_with_its_adapter(
     assert_eq!(model.gguf, config.models.dir.join("mine.Q5_0.gguf"));
     assert_eq!(model.adapter, Some((config.models.dir.join("mine.lora.gguf"), 0.5)));
     assert_eq!(model.licence.as_deref(), Some("MIT"));
+    assert_eq!(model.template, Some(TemplateKind::Dolly));
     let requests = server.asked();
     assert!(requests.iter().any(|asked| asked.path.ends_with("model-00002-of-00002.safetensors")));
     let later = requests.iter().filter(|asked| !asked.path.contains("/main/"));
@@ -130,6 +131,10 @@ async fn an_added_model_is_pulled_converted_and_quantised_once_with_its_adapter(
 
     let again = resolve("mine", &config).await.unwrap();
     assert_eq!(again, model);
+    let named =
+        Config { model: ai_friend::config::Model { name: "mine".into(), ..config.model.clone() }, ..config.clone() };
+    assert_eq!(models::resolve(&named).unwrap(), model, "also from outside a runtime");
+    assert!(models::check(&named).unwrap().contains("mine.lora.gguf at 0.5"));
     assert_eq!(server.asked().len(), requests.len(), "the second start asks nobody");
 
     out.clear();
