@@ -224,7 +224,13 @@ async fn no_text_breaks_the_scorer() {
     let scorer = scorer();
     let mut seed = 7;
     let mut texts: Vec<String> = (0..9_990).map(|_| hostile(&mut seed)).collect();
-    texts.extend(["".into(), " ".repeat(1 << 20), "a".repeat(1 << 20), "😀".repeat(1 << 18), "\u{200b}".repeat(5000)]);
+    texts.extend([
+        String::new(),
+        " ".repeat(1 << 20),
+        "a".repeat(1 << 20),
+        "😀".repeat(1 << 18),
+        "\u{200b}".repeat(5000),
+    ]);
     texts.extend(["\0".into(), "שלום مرحبا".repeat(900), "e\u{301}".repeat(9000), "[SEP][CLS][PAD]".repeat(99)]);
     texts.push("word ".repeat(1 << 18));
     assert_eq!(texts.len(), 10_000);
