@@ -118,11 +118,13 @@ impl<B: Backend> Batcher<B> {
 
     fn place_new(&mut self, owner: OwnerId, fitted: &Fitted, new_tokens: usize) -> Option<Place> {
         let shared = fitted.prefix.len().min(fitted.tokens.len() - 1);
-        let prefix = if shared == 0 { None } else { self.prefix_lane(&fitted.prefix) };
+        let (prefix, reused) = match self.prefix_lane(&fitted.prefix) {
+            Some((prefix, ready)) if shared > 0 => (Some(prefix), ready.min(shared)),
+            _ => (None, 0),
+        };
         if let Some(prefix) = prefix {
             self.lanes.pin(prefix);
         }
-        let reused = prefix.map_or(0, |prefix| self.lanes.log(prefix).len().min(shared));
         let taken_over = if prefix.is_some() { shared } else { 0 };
         let place = self.claim(owner, &fitted.prefix).and_then(|lane| {
             self.lanes.pin(lane);
@@ -153,11 +155,16 @@ impl<B: Backend> Batcher<B> {
         }
     }
 
-    /// The lane of a shared prefix; a new one begins with what it has in common with another. None where all such
-    /// lanes are in use: the request then computes its prefix alone.
-    fn prefix_lane(&mut self, prefix: &Prefix) -> Option<LaneId> {
+    /// The lane of a shared prefix, and how many of its tokens need no computing for this request; a new one begins with
+    /// what it has in common with another. None where all such lanes are in use: the request then computes its prefix
+    /// alone.
+    fn prefix_lane(&mut self, prefix: &Prefix) -> Option<(LaneId, usize)> {
+        if prefix.is_empty() {
+            return None;
+        }
         if let Some(lane) = self.lanes.prefix(prefix) {
-            return Some(lane);
+            // Where it is still being computed, that is for another request.
+            return Some((lane, prefix.len()));
         }
         if self.lanes.prefixes() >= self.settings.prefixes && !self.lanes.evict_prefix(&mut self.backend) {
             return None;
@@ -176,7 +183,7 @@ impl<B: Backend> Batcher<B> {
             }
             self.lanes.unpin(like);
         }
-        lane
+        lane.map(|lane| (lane, like.map_or(0, |(_, common)| common)))
     }
 
     /// Evicts idle lanes until `cells` are free beside all that is reserved.

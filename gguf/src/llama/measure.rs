@@ -30,6 +30,8 @@ const TRIES: usize = 2;
 const CLEARLY: f64 = 1.25;
 /// Below so many slots all rows go into one batch: no machine was seen to be faster with two.
 const FEW_SLOTS: usize = 16;
+/// KV cells of a context that only measures.
+const MEASURED_CELLS: u32 = 1024;
 /// Most choices kept.
 const MOST_KEPT: usize = 64;
 
@@ -78,8 +80,8 @@ pub fn measure(
     for threads in candidates(config.threads) {
         let small = EngineConfig {
             threads,
-            kv_tokens: config.context_tokens.max(1024),
-            batch_tokens: config.batch_tokens.min(64).max(config.slots),
+            context_tokens: config.context_tokens.min(MEASURED_CELLS),
+            kv_tokens: config.kv_tokens.min(MEASURED_CELLS),
             ..config.clone()
         };
         let mut backend = LlamaBackend::new(open(model, adapter.as_deref_mut(), &small)?);

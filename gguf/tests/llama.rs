@@ -1,0 +1,170 @@
+//! The engine over llama.cpp itself, with the tiny GPT-NeoX of the conversion fixtures: real tokens, real KV, real LoRA.
+#![cfg(feature = "llama")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use friend_gguf::llama::{StartError, start};
+use friend_gguf::request::{
+    Completion, Engine, EngineConfig, Finish, GenerateError, OwnerId, Piece, Prompt, Request, Sampling, Stop,
+    SubmitError, Ticket,
+};
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/micro/gguf").join(name)
+}
+
+fn config() -> EngineConfig {
+    EngineConfig {
+        context_tokens: 128,
+        slots: 8,
+        lanes: 8,
+        kv_tokens: 768,
+        batch_tokens: 32,
+        queue: 16,
+        threads: 1,
+        ..EngineConfig::for_model(fixture("model-f32.gguf"))
+    }
+}
+
+fn request(owner: u64, turn: &str) -> Request {
+    Request {
+        owner: OwnerId(owner),
+        prompt: Prompt {
+            prefix: vec![Piece::template("You are Arthur.\n")],
+            turns: vec![vec![Piece::plain(turn)]],
+            tail: vec![Piece::template("\nYou:")],
+        },
+        sampling: Sampling { do_sample: false, ..Sampling::default() },
+        stop: Stop::default(),
+        min_new_tokens: 0,
+        max_new_tokens: 8,
+        seed: 5,
+        time_limit: Duration::from_secs(60),
+    }
+}
+
+fn outcome(mut ticket: Ticket) -> Result<Completion, GenerateError> {
+    let mut shown = String::new();
+    while let Some(piece) = ticket.text.blocking_recv() {
+        shown.push_str(&piece);
+    }
+    let outcome = ticket.done.blocking_recv().expect("exactly one outcome");
+    if let Ok(answer) = &outcome {
+        assert_eq!(answer.text, shown);
+    }
+    outcome
+}
+
+#[test]
+fn a_user_gets_the_same_greedy_answer_in_a_crowd_as_alone() {
+    let turn = |owner: u64| format!("Person: number {owner}{}", " and on".repeat(usize::try_from(owner).unwrap_or(0)));
+    let crowd = start(config()).expect("an engine");
+    let tickets: Vec<_> = (0..8).map(|owner| crowd.submit(request(owner, &turn(owner))).expect("accepted")).collect();
+    let together: Vec<_> = tickets.into_iter().map(|ticket| outcome(ticket).expect("an answer")).collect();
+    assert!(together.iter().skip(1).any(|answer| answer.usage.reused_tokens > 0), "the prefix is shared");
+    for (owner, crowded) in (0..).zip(together) {
+        let alone = start(config()).expect("an engine");
+        let answer = outcome(alone.submit(request(owner, &turn(owner))).expect("accepted")).expect("an answer");
+        assert_eq!(answer.text, crowded.text, "user {owner}");
+        assert_eq!(answer.finish, Finish::Length);
+    }
+}
+
+#[test]
+fn turns_lanes_and_evictions_never_change_an_answer() {
+    let engine = start(EngineConfig { slots: 2, lanes: 2, kv_tokens: 128, ..config() }).expect("an engine");
+    let ask = |owner| {
+        outcome(engine.submit(request(owner, &"hello there ".repeat(4))).expect("accepted")).expect("an answer")
+    };
+    let first = ask(1);
+    let again = ask(1);
+    assert!(again.usage.reused_tokens > first.usage.reused_tokens);
+    assert_eq!(again.text, first.text);
+    for owner in 2..9 {
+        assert_eq!(ask(owner).text, first.text);
+    }
+    assert!(engine.status().evictions > 0);
+    assert_eq!(ask(1).text, first.text);
+    engine.forget(OwnerId(1));
+    assert_eq!(ask(1).text, first.text);
+}
+
+#[test]
+fn an_adapter_changes_answers_and_scale_zero_does_not() {
+    let ask = |adapter| {
+        let engine = start(EngineConfig { adapter, ..config() }).expect("an engine");
+        outcome(engine.submit(request(1, "Person: tell me about the sea")).expect("accepted")).expect("an answer").text
+    };
+    let plain = ask(None);
+    assert_eq!(ask(Some((fixture("lora-f32.gguf"), 0.0))), plain);
+    assert_ne!(ask(Some((fixture("lora-f32.gguf"), 1.0))), plain);
+}
+
+#[test]
+fn nothing_that_a_caller_sends_ends_the_process() {
+    let engine = start(config()).expect("an engine");
+    let hostile = ["", "\0\0", "\u{FFFF}\u{200B}", "<|endoftext|>", &"x ".repeat(100_000), &"🙂".repeat(5_000)];
+    for (owner, text) in (0..).zip(hostile) {
+        let result = outcome(engine.submit(request(owner, text)).expect("accepted"));
+        assert!(matches!(result, Ok(_) | Err(GenerateError::PromptTooLong { .. })), "{result:?}");
+    }
+    let values = [
+        Request { max_new_tokens: u32::MAX, ..request(20, "x") },
+        Request { min_new_tokens: 9, ..request(21, "x") },
+        Request { sampling: Sampling { temperature: 0.0, ..Sampling::default() }, ..request(22, "x") },
+        Request { stop: Stop { strings: vec![String::new()], ..Stop::default() }, ..request(23, "x") },
+        Request { stop: Stop { tokens: vec![u32::MAX; 99], ..Stop::default() }, ..request(24, "x") },
+    ];
+    for request in values {
+        assert!(matches!(outcome(engine.submit(request).expect("accepted")), Err(GenerateError::Invalid(_))));
+    }
+    let empty = Request { prompt: Prompt::default(), ..request(30, "") };
+    assert!(outcome(engine.submit(empty).expect("accepted")).is_err());
+    let endless = Request { time_limit: Duration::MAX, seed: u64::MAX, ..request(31, "x") };
+    assert!(outcome(engine.submit(endless).expect("accepted")).is_ok());
+}
+
+#[test]
+fn a_dropped_engine_ends_its_answers_and_accepts_no_more() {
+    let engine = start(EngineConfig { slots: 1, ..config() }).expect("an engine");
+    let long = Request { max_new_tokens: 100, ..request(1, "x") };
+    let tickets: Vec<_> = (1..9)
+        .map(|owner| engine.submit(Request { owner: OwnerId(owner), ..long.clone() }).expect("accepted"))
+        .collect();
+    assert_eq!(engine.submit(long).unwrap_err(), SubmitError::Busy);
+    engine.shutdown();
+    let mut unfinished = 0;
+    for mut ticket in tickets {
+        while ticket.text.blocking_recv().is_some() {}
+        unfinished += usize::from(ticket.done.blocking_recv().is_err());
+    }
+    assert!(unfinished > 0, "what was in flight ends without an outcome: retry from the store");
+}
+
+#[test]
+fn a_model_or_setting_that_cannot_work_is_an_error_that_says_so() {
+    let failed = |config: EngineConfig| start(config).err().expect("an error").to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("written");
+        path
+    };
+    let whole = std::fs::read(fixture("model-f32.gguf")).expect("the fixture");
+    let with = |model: PathBuf| EngineConfig { model, ..config() };
+    assert!(failed(with(folder.path().join("none.gguf"))).contains("cannot open the model"));
+    assert!(failed(with(folder.path().to_owned())).contains("it is a folder"));
+    assert!(failed(with(path("empty.gguf", b""))).contains("not a GGUF"));
+    assert!(failed(with(path("text.gguf", b"hello there"))).contains("not a GGUF"));
+    assert!(failed(with(path("short.gguf", &whole[..whole.len() / 2]))).contains("could not load"));
+    assert!(failed(EngineConfig { slots: 9, ..config() }).contains("slots is 9"));
+    assert!(failed(EngineConfig { lanes: 999, ..config() }).contains("lanes is 999"));
+    assert!(failed(EngineConfig { lanes: u32::MAX, ..config() }).contains("lanes is"));
+    assert!(failed(EngineConfig { kv_tokens: 100, ..config() }).contains("kv_tokens is 100"));
+    assert!(failed(EngineConfig { batch_tokens: 4, ..config() }).contains("batch_tokens is 4"));
+    assert!(
+        failed(EngineConfig { adapter: Some((fixture("model-f32.gguf"), 1.0)), ..config() }).contains("the adapter")
+    );
+    assert!(matches!(start(with(folder.path().join("none.gguf"))), Err(StartError::File { .. })));
+}
