@@ -112,7 +112,13 @@ impl Emotion {
         let (texts, answers): (Vec<_>, Vec<_>) =
             self.waiting.drain(..size).map(|waiting| (waiting.text, waiting.answer)).unzip();
         let scorer = self.parts.scorer.clone();
-        spawn_guarded(ctx, async move { scorer.score(texts).await }, |emotion, scored, ctx| {
+        let deadline = self.parts.settings.deadline;
+        let run = async move {
+            // A run that nobody waits for any more must not keep the next one from starting.
+            let late = || Err(ScoreError::Model("no answer before the deadline".to_owned()));
+            timeout(deadline, scorer.score(texts)).await.unwrap_or_else(|_| late())
+        };
+        spawn_guarded(ctx, run, |emotion, scored, ctx| {
             emotion.running = false;
             emotion.answer(scored, answers);
             emotion.gather(ctx);
@@ -206,6 +212,9 @@ mod tests {
         async fn score(&self, texts: Vec<String>) -> Result<Vec<Scores>, ScoreError> {
             self.batches.lock().unwrap().push(texts.len());
             tokio::time::sleep(self.delay).await;
+            if texts.iter().any(|text| text == "hang") {
+                std::future::pending::<()>().await;
+            }
             if self.broken {
                 Err(ScoreError::Stopped)
             } else {
@@ -248,6 +257,15 @@ mod tests {
         let (emotion, counters, _) = start(&scorer, EmotionSettings::default());
         assert_eq!(emotion.send(ask("hi")).await.unwrap(), NEUTRAL);
         assert_eq!(counters.late.load(Relaxed), 1);
+    }
+
+    #[actix::test]
+    async fn a_scorer_that_hangs_once_scores_the_next_message() {
+        tokio::time::pause();
+        let (emotion, _, _) = start(&Arc::new(Scripted::default()), EmotionSettings::default());
+        assert!(emotion.send(ask("hang")).await.unwrap().degraded);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!emotion.send(ask("hi")).await.unwrap().degraded);
     }
 
     #[actix::test]
