@@ -11,7 +11,7 @@ use super::{config, format, lora, source, tokenizer};
 pub type Parser = (&'static str, fn(&[u8]) -> Result<(), String>);
 
 /// All of them.
-pub const PARSERS: [Parser; 8] = [
+pub const PARSERS: [Parser; 9] = [
     ("gguf", gguf),
     ("safetensors", safetensors),
     ("zip", zip),
@@ -20,6 +20,7 @@ pub const PARSERS: [Parser; 8] = [
     ("model_config", model_config),
     ("tokenizer", tokenizer),
     ("adapter_config", adapter_config),
+    ("catalogue", catalogue),
 ];
 
 /// A GGUF file's header.
@@ -84,6 +85,14 @@ pub fn tokenizer(bytes: &[u8]) -> Result<(), String> {
 /// What is wrong.
 pub fn adapter_config(bytes: &[u8]) -> Result<(), String> {
     lora::PeftConfig::parse(text(bytes)?, &blame()).map(drop).map_err(words)
+}
+
+/// A catalogue of models.
+///
+/// # Errors
+/// What is wrong.
+pub fn catalogue(bytes: &[u8]) -> Result<(), String> {
+    crate::catalogue::Catalogue::parse(text(bytes)?).map(drop)
 }
 
 fn text(bytes: &[u8]) -> Result<&str, String> {

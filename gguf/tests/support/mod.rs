@@ -65,3 +65,26 @@ pub fn copy(from: &str, to: &Path) -> PathBuf {
     }
     to.to_owned()
 }
+
+/// A copy of the micro checkpoint, spoilt by `spoil`.
+pub fn spoilt(from: &str, spoil: impl FnOnce(&Path)) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    spoil(&copy(from, folder.path()));
+    folder
+}
+
+pub fn with_bytes(from: &str, file: &str, spoil: impl FnOnce(&mut Vec<u8>)) -> tempfile::TempDir {
+    spoilt(from, |folder| {
+        let mut bytes = std::fs::read(folder.join(file)).unwrap();
+        spoil(&mut bytes);
+        std::fs::write(folder.join(file), bytes).unwrap();
+    })
+}
+
+pub fn with_json(from: &str, file: &str, spoil: impl FnOnce(&mut Value)) -> tempfile::TempDir {
+    spoilt(from, |folder| {
+        let mut value = json(&folder.join(file));
+        spoil(&mut value);
+        std::fs::write(folder.join(file), value.to_string()).unwrap();
+    })
+}

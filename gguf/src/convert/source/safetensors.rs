@@ -15,7 +15,7 @@ const MAX_HEADER: u64 = 16 << 20;
 
 pub(super) fn read(file: &File, size: u64, blame: &Blame) -> Result<Vec<(String, SourceTensor)>, ConvertError> {
     let mut length = [0; 8];
-    file.read_exact_at(&mut length, 0).map_err(|_| blame.error("it ends before its header"))?;
+    file.read_exact_at(&mut length, 0).map_err(|_| blame.error("it is cut short: not even its header is whole"))?;
     let length = u64::from_le_bytes(length);
     if length > MAX_HEADER || length + 8 > size {
         return Err(

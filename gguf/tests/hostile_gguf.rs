@@ -1,0 +1,177 @@
+//! Adapters that do not fit, and GGUF files that are broken or made to break their reader.
+
+mod support;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use friend_gguf::convert::format::{GgmlType, GgufFile, GgufWriter, MetaArray, MetaValue, Metadata, TensorPlan};
+use friend_gguf::convert::{LoraOptions, convert_lora, preflight};
+use safetensors::tensor::{SafeTensors, TensorView};
+use serde_json::json;
+use support::{copy, fixture, with_bytes, with_json};
+
+const SAFE: &str = "micro/hf-safetensors";
+
+fn lora_refusal(folder: &Path, base: &str) -> String {
+    let output = folder.join("out.gguf");
+    let options = LoraOptions { adapter: folder.to_owned(), base: fixture(base), output: output.clone() };
+    let error = convert_lora(&options, &mut ()).expect_err("this should be refused").to_string();
+    assert!(!output.exists());
+    error
+}
+
+#[test]
+fn adapters_that_a_gguf_cannot_express_are_refused_by_name() {
+    for (key, value, word) in [
+        ("use_dora", json!(true), "DoRA"),
+        ("rank_pattern", json!({"query_key_value": 8}), "rank_pattern"),
+        ("alpha_pattern", json!({"query_key_value": 8}), "alpha_pattern"),
+        ("modules_to_save", json!(["embed_out"]), "modules_to_save"),
+        ("bias", json!("lora_only"), "lora_only"),
+        ("lora_bias", json!(true), "lora_bias"),
+        ("fan_in_fan_out", json!(true), "fan_in_fan_out"),
+        ("layer_replication", json!([[0, 2]]), "layer_replication"),
+        ("use_qalora", json!(true), "QA-LoRA"),
+        ("alora_invocation_tokens", json!([1]), "alora"),
+        ("trainable_token_indices", json!([1]), "trainable_token_indices"),
+        ("target_parameters", json!(["x"]), "target_parameters"),
+        ("peft_type", json!("PREFIX_TUNING"), "PREFIX_TUNING"),
+        ("r", json!(0), "`r`"),
+        ("r", json!(8), "this base and rank need"),
+        ("lora_alpha", json!("x"), "lora_alpha"),
+    ] {
+        let folder = with_json("micro/lora-new", "adapter_config.json", |config| config[key] = value);
+        let error = lora_refusal(folder.path(), SAFE);
+        assert!(error.contains(word), "{key}: {error}");
+    }
+}
+
+#[test]
+fn adapters_that_do_not_fit_are_refused() {
+    let error =
+        lora_refusal(copy("micro/lora-new", tempfile::tempdir().unwrap().path()).as_path(), "tiny/hf-safetensors");
+    assert!(error.contains("this base and rank need"), "{error}");
+    const WEIGHTS: &str = "adapter_model.safetensors";
+    let with = |change: fn(&mut HashMap<String, TensorView>)| {
+        with_bytes("micro/lora-new", WEIGHTS, |bytes| {
+            let tensors = SafeTensors::deserialize(bytes).unwrap();
+            let mut views: HashMap<String, TensorView> = tensors.tensors().into_iter().collect();
+            change(&mut views);
+            *bytes = safetensors::serialize(views, None).unwrap();
+        })
+    };
+    const FIRST: &str = "base_model.model.gpt_neox.layers.0.attention.query_key_value.lora_A.weight";
+    for (change, word) in [
+        (
+            (|views| {
+                views.remove(FIRST);
+            }) as fn(&mut HashMap<String, TensorView>),
+            "only one of its two",
+        ),
+        (|views| rename(views, "layers.0", "layers.9"), "does not have"),
+        (|views| rename(views, "query_key_value", "q_proj"), "does not have"),
+        (|views| rename(views, "lora_A", "lora_magnitude_vector"), "DoRA"),
+        (|views| rename(views, "lora_A", "lora_embedding_A"), "embedding"),
+        (|views| rename(views, "lora_A", "bias"), "no LoRA factor"),
+        (|views| views.clear(), "no tensors"),
+    ] {
+        let error = lora_refusal(with(change).path(), SAFE);
+        assert!(error.contains(word), "{word}: {error}");
+    }
+}
+
+fn rename(views: &mut HashMap<String, TensorView>, from: &str, to: &str) {
+    let name = views.keys().find(|name| name.contains(from)).unwrap().clone();
+    if let Some(view) = views.remove(&name) {
+        views.insert(name.replace(from, to), view);
+    }
+}
+
+fn gguf(folder: &Path, change: impl FnOnce(&mut Metadata, &mut Vec<TensorPlan>)) -> PathBuf {
+    let path = folder.join("made.gguf");
+    let mut metadata = GgufFile::open(&fixture("micro/gguf/model-f16.gguf")).unwrap().metadata;
+    let mut plans = vec![TensorPlan { name: "token_embd.weight".into(), dims: vec![64, 2], kind: GgmlType::F32 }];
+    change(&mut metadata, &mut plans);
+    let mut writer = GgufWriter::create(&path, &metadata, &plans).unwrap();
+    for plan in &plans {
+        writer.begin(&plan.name).unwrap();
+        writer.write(&vec![0; plan.bytes().unwrap() as usize]).unwrap();
+    }
+    writer.finish().unwrap();
+    path
+}
+
+/// What would end the process inside llama.cpp is an error before it gets there.
+#[test]
+fn models_that_llama_cpp_would_die_of_are_refused_before_it_sees_them() {
+    let folder = tempfile::tempdir().unwrap();
+    preflight(&gguf(folder.path(), |_, _| {})).unwrap();
+    let doubled = |metadata: &mut Metadata, _: &mut Vec<TensorPlan>| {
+        metadata.set("tokenizer.ggml.tokens", MetaValue::Array(MetaArray::Text(vec!["a".into(), "a".into()])));
+    };
+    let set = |key: &'static str, value: MetaValue| {
+        move |metadata: &mut Metadata, _: &mut Vec<TensorPlan>| metadata.set(key, value)
+    };
+    let complaint = |path: PathBuf| preflight(&path).unwrap_err().to_string();
+    assert!(complaint(gguf(folder.path(), doubled)).contains("twice"));
+    for (key, value, word) in [
+        ("gptneox.block_count", MetaValue::U32(0), "block_count"),
+        ("gptneox.block_count", MetaValue::U32(513), "block_count"),
+        ("gptneox.block_count", MetaValue::Text("2".into()), "block_count"),
+        ("gptneox.attention.head_count", MetaValue::U32(0), "head_count"),
+        ("gptneox.expert_count", MetaValue::U32(9), "experts"),
+        ("general.architecture", MetaValue::Text("../x".into()), "architecture"),
+        ("general.type", MetaValue::Text("mmproj".into()), "mmproj"),
+        ("tokenizer.ggml.eos_token_id", MetaValue::U32(512), "eos"),
+        ("tokenizer.ggml.token_type", MetaValue::Array(MetaArray::I32(vec![1])), "token types"),
+    ] {
+        let error = complaint(gguf(folder.path(), set(key, value)));
+        assert!(error.contains(word), "{key}: {error}");
+    }
+    assert!(complaint(fixture("micro/gguf/lora-f32.gguf")).contains("adapter"));
+}
+
+#[test]
+fn damaged_gguf_headers_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(fixture("micro/gguf/model-f16.gguf")).unwrap();
+    let path = folder.path().join("x.gguf");
+    let complaint = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        GgufFile::open(&path).unwrap_err().to_string()
+    };
+    for length in (0..whole.len() - 1).step_by(997) {
+        let error = complaint(&whole[..length]);
+        assert!(
+            ["empty", "early", "cut short", "declares"].iter().any(|word| error.contains(word)),
+            "{length}: {error}"
+        );
+    }
+    let with = |at: usize, bytes: &[u8]| {
+        let mut file = whole.clone();
+        file[at..at + bytes.len()].copy_from_slice(bytes);
+        file
+    };
+    assert!(complaint(&with(0, b"GGML")).contains("begin"));
+    assert!(complaint(&with(4, &1_u32.to_le_bytes())).contains("version 1"));
+    assert!(complaint(&with(4, &3_u32.to_be_bytes())).contains("version"));
+    assert!(complaint(&with(8, &u64::MAX.to_le_bytes())).contains("declares"));
+    assert!(complaint(&with(16, &u64::MAX.to_le_bytes())).contains("declares"));
+    assert!(complaint(&with(24, &u64::MAX.to_le_bytes())).contains("early"));
+
+    // The second of two tensors is moved onto the first.
+    let two = gguf(folder.path(), |_, plans| {
+        plans.push(TensorPlan { name: "output.weight".into(), dims: vec![64, 2], kind: GgmlType::F32 });
+    });
+    let mut bytes = std::fs::read(two).unwrap();
+    let name = bytes.windows(13).position(|name| name == b"output.weight").unwrap();
+    let offset = name + 13 + 4 + 16 + 4;
+    assert_eq!(bytes[offset..offset + 8], 512_u64.to_le_bytes());
+    bytes[offset..offset + 8].copy_from_slice(&0_u64.to_le_bytes());
+    assert!(complaint(&bytes).contains("overlap"));
+    bytes[offset..offset + 8].copy_from_slice(&(1_u64 << 62).to_le_bytes());
+    assert!(complaint(&bytes).contains("beyond the end"));
+    bytes[offset - 20..offset - 12].copy_from_slice(&(1_u64 << 63).to_le_bytes());
+    assert!(complaint(&bytes).contains("impossible"));
+}
