@@ -1,2 +1,18 @@
-//! ai-friend.
-fn main() {}
+//! The binary: reads the command line, does what it asks, says what went wrong.
+
+use std::process::ExitCode;
+
+use ai_friend::cli::Cli;
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    friend_gguf::llama::reexec_with_passive_wait();
+    match ai_friend::commands::dispatch(&Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            let red = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
+            anstream::eprintln!("{red}error:{red:#} {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

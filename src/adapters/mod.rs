@@ -4,3 +4,4 @@ pub mod hub;
 pub mod onnx;
 pub mod sqlite;
 pub mod telegram;
+pub mod terminal;

@@ -1,0 +1,55 @@
+//! `ai-friend check`: would it start? Says of every part whether it is in order, and goes on to the next.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use friend_actors::ports::Messenger as _;
+
+use crate::app;
+use crate::config::Config;
+
+/// Checks settings, persona, classifier, model, data folder and token.
+///
+/// # Errors
+/// Only when the check itself cannot run; findings are printed and make the exit status 1.
+pub fn check(config: &Config) -> Result<ExitCode> {
+    // The settings were read before anything else: a mistake in them has ended the program with its place.
+    let mut report = Report { sound: true };
+    report.part("settings", || Ok("in order".to_owned()));
+    report.part("persona", || app::persona(config).map(|persona| persona.name));
+    report.part("emotion", || app::scorer(config).map(|_| "loads and scores".to_owned()));
+    report.part("model", || crate::models::check(config));
+    report.part("data", || app::store(&config.store.data, config).map(|_| config.store.data.display().to_string()));
+    report.part("token", || token(config));
+    Ok(if report.sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+struct Report {
+    sound: bool,
+}
+
+impl Report {
+    fn part(&mut self, name: &str, look: impl FnOnce() -> Result<String>) {
+        use anstyle::{AnsiColor, Style};
+        let (mark, color, text) = match look() {
+            Ok(text) => ("ok", AnsiColor::Green, text),
+            Err(error) => {
+                self.sound = false;
+                ("no", AnsiColor::Red, format!("{error:#}"))
+            }
+        };
+        let style = Style::new().fg_color(Some(color.into()));
+        anstream::println!("{style}{mark}{style:#}  {name:<9} {}", text.replace('\n', "\n              "));
+    }
+}
+
+fn token(config: &Config) -> Result<String> {
+    let telegram = app::telegram(config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let asked = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(15), telegram.me()).await });
+    match asked {
+        Ok(me) => Ok(format!("@{}", me?.username)),
+        Err(_) => bail!("{} did not answer within 15 seconds: is it the right TG_API_URL?", config.telegram.api_url),
+    }
+}

@@ -1,0 +1,67 @@
+//! What each command does, a file each.
+
+pub mod botapi;
+pub mod chat;
+pub mod check;
+pub mod demo;
+pub mod run;
+pub mod score;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cli::{Cli, Command};
+use crate::config::{Config, LogFormat};
+
+/// Does what the command line asks.
+///
+/// # Errors
+/// For a person to read: what happened, why, what to do.
+pub fn dispatch(cli: &Cli) -> Result<ExitCode> {
+    if let Command::Config(command) = &cli.command {
+        let text = command.command.text(|| cli.load_config().map(|loaded| loaded.config))?;
+        print!("{text}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let loaded = cli.load_config()?;
+    let config = loaded.config;
+    let quiet = matches!(cli.command, Command::Demo | Command::Chat | Command::Score(_) | Command::Models(_));
+    start_log(&config, quiet);
+    match &cli.command {
+        Command::Run => run::run(&config),
+        Command::Demo => demo::demo(&config),
+        Command::Chat => chat::chat(&config),
+        Command::Check => check::check(&config),
+        Command::Score(score) => score::score(score, &config),
+        Command::Botapi(botapi) => botapi::botapi(botapi),
+        Command::Models(models) => crate::models::run(models, &config),
+        Command::Config(_) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// The log goes to standard error. Where a person talks in the terminal, only warnings, unless a level was asked for.
+fn start_log(config: &Config, quiet: bool) {
+    use std::io::IsTerminal as _;
+    use tracing_subscriber::EnvFilter;
+    let asked = config.log.level.clone();
+    let level = if quiet && asked == Config::default().log.level { "warn".to_owned() } else { asked };
+    // Libraries below us may log what they carry; ours never log words, theirs stay at warnings.
+    let quiet_libraries = "hyper=warn,reqwest=warn,h2=warn,rustls=warn,ort=warn,llama_cpp_2=warn,llama-cpp-2=warn";
+    let filter = EnvFilter::try_new(format!("{quiet_libraries},{level}")).unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    let started = match config.log.format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    if started.is_ok() {
+        std::panic::set_hook(Box::new(|panic| {
+            // The place, never the payload: it may quote somebody's words.
+            let place = panic.location().map(ToString::to_string);
+            tracing::error!(place, "a panic was caught");
+        }));
+    }
+}

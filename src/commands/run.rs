@@ -1,0 +1,67 @@
+//! `ai-friend run`: the service.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use friend_actors::house::Windows;
+use friend_actors::ports::{ApiError, Me, Messenger};
+use friend_actors::supervisor::backoff;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{self, Mind};
+use crate::config::Config;
+
+/// Serves Telegram until a signal.
+///
+/// # Errors
+/// What a person has to mend before it can start, or what made it give up.
+pub fn run(config: &Config) -> Result<ExitCode> {
+    actix::System::new().block_on(async {
+        let stop = app::stop_on_signal();
+        let telegram: Arc<dyn Messenger> = Arc::new(app::telegram(config)?);
+        let store = app::store(&config.store.data, config)?;
+        let mind = Mind::load(config)?;
+        let windows = Windows::default();
+        let web = crate::web::start(config, &windows, &mind).await?;
+        let Some(me) = introduce(&*telegram, &stop).await? else { return Ok(ExitCode::SUCCESS) };
+        tracing::info!(bot = me.username, model = mind.engine.model().name, "serving; Ctrl-C ends it");
+        let parts = mind.parts(me.id, telegram, store, config);
+        let served = app::serve(parts, app::house_config(config), windows, stop).await;
+        if let Some(web) = web {
+            web.stop().await;
+        }
+        served?;
+        tracing::info!("closed in order");
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Asks who we are and registers the commands. Waits for a messenger that is out of reach; ends on a refused token.
+async fn introduce(messenger: &dyn Messenger, stop: &CancellationToken) -> Result<Option<Me>> {
+    let mut attempt = 0;
+    loop {
+        match messenger.me().await {
+            Ok(me) => {
+                if let Err(error) = messenger.set_commands(&friend_actors::COMMANDS).await {
+                    tracing::warn!(%error, "the command menu was not registered; commands work all the same");
+                }
+                return Ok(Some(me));
+            }
+            Err(error @ ApiError::Unauthorized(_)) => return Err(error.into()),
+            Err(error) => {
+                let wait = match error {
+                    ApiError::RetryAfter(wait) => wait,
+                    _ => backoff(Duration::from_secs(1), Duration::from_secs(30), attempt),
+                };
+                tracing::warn!(%error, ?wait, "the Bot API does not answer; is TG_API_URL right? Trying again");
+                attempt += 1;
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = stop.cancelled() => return Ok(None),
+                }
+            }
+        }
+    }
+}

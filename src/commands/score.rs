@@ -1,0 +1,26 @@
+//! `ai-friend score`: how a message is felt.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::app;
+use crate::cli::Score;
+use crate::config::Config;
+
+/// Scores the message of the command line, or each line of standard input.
+///
+/// # Errors
+/// The classifier does not start, or fails.
+pub fn score(asked: &Score, config: &Config) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let scorer = app::scorer(config)?;
+    let rules = app::persona(config)?.rules;
+    runtime.block_on(async {
+        match asked.message() {
+            Some(text) => println!("{}", crate::score::message(&scorer, &rules, asked.json, text).await?.trim_end()),
+            None => crate::score::lines(&scorer, &rules, asked.json, std::io::stdin(), std::io::stdout()).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}

@@ -1,0 +1,125 @@
+//! Health and metrics over HTTP, for those who operate a bot. Off unless `web.listen` is set.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use anyhow::{Context as _, Result};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use friend_actors::house::Windows;
+use friend_actors::ports::Engine;
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::Mind;
+use crate::config::Config;
+
+/// Polls that may fail in a row before the bot counts as unhealthy.
+const FAILING_POLLS: u64 = 5;
+
+/// A running server.
+pub struct Web {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Web {
+    /// Ends it.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        let _ = self.task.await;
+    }
+}
+
+#[derive(Clone)]
+struct Seen {
+    windows: Windows,
+    engine: Arc<dyn Engine>,
+}
+
+/// Listens where the settings say, if they say so.
+///
+/// # Errors
+/// The address is taken or not ours.
+pub async fn start(config: &Config, windows: &Windows, mind: &Mind) -> Result<Option<Web>> {
+    let Some(listen) = &config.web.listen else { return Ok(None) };
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen} for health and metrics: choose another web.listen"))?;
+    let seen = Seen { windows: windows.clone(), engine: mind.engine.clone() };
+    let app = Router::new().route("/health", get(health)).route("/metrics", get(metrics)).with_state(seen);
+    let stop = CancellationToken::new();
+    let ended = stop.clone();
+    let task = tokio::spawn(async move {
+        let served = axum::serve(listener, app).with_graceful_shutdown(async move { ended.cancelled().await }).await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the health server ended");
+        }
+    });
+    tracing::info!(listen, "health at /health, metrics at /metrics");
+    Ok(Some(Web { stop, task }))
+}
+
+/// 200 while updates come, 503 when polling has failed several times in a row.
+async fn health(State(seen): State<Seen>) -> impl IntoResponse {
+    let failing = seen.windows.poller.failing.load(Relaxed);
+    let healthy = failing < FAILING_POLLS;
+    let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "healthy": healthy, "failed_polls_in_a_row": failing })))
+}
+
+/// Everything counted, in Prometheus' text format 0.0.4.
+async fn metrics(State(seen): State<Seen>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], render(&seen))
+}
+
+fn render(Seen { windows, engine }: &Seen) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, kind: &str, value: u64| {
+        let _ = writeln!(text, "# TYPE ai_friend_{name} {kind}\nai_friend_{name} {value}");
+    };
+    let (talk, emotion) = (windows.observer.counters(), &windows.emotion);
+    let (poller, outbox) = (&windows.poller, &windows.outbox);
+    let counters: [(&str, &AtomicU64); 22] = [
+        ("turns_answered_total", &talk.answered),
+        ("turns_gave_up_total", &talk.gave_up),
+        ("turns_outdated_total", &talk.outdated),
+        ("turns_stopped_total", &talk.stopped),
+        ("turns_care_total", &talk.care),
+        ("turns_unfelt_total", &talk.unfelt),
+        ("prompt_dropped_turns_total", &talk.dropped_turns),
+        ("reply_tokens_total", &talk.new_tokens),
+        ("emotion_scored_total", &emotion.scored),
+        ("emotion_runs_total", &emotion.runs),
+        ("emotion_late_total", &emotion.late),
+        ("emotion_shed_total", &emotion.shed),
+        ("emotion_failed_total", &emotion.failed),
+        ("poller_polls_total", &poller.polls),
+        ("poller_updates_total", &poller.updates),
+        ("poller_ignored_total", &poller.ignored),
+        ("poller_failures_total", &poller.failures),
+        ("poller_conflicts_total", &poller.conflicts),
+        ("outbox_sent_total", &outbox.sent),
+        ("outbox_failed_total", &outbox.failed),
+        ("outbox_ambiguous_total", &outbox.ambiguous),
+        ("outbox_limited_total", &outbox.limited),
+    ];
+    for (name, counter) in counters {
+        line(name, "counter", counter.load(Relaxed));
+    }
+    let engine = engine.status();
+    line("sessions", "gauge", windows.sessions.len() as u64);
+    line("engine_queued", "gauge", engine.queued as u64);
+    line("engine_active", "gauge", engine.active as u64);
+    line("engine_steps_total", "counter", engine.steps);
+    line("engine_prompt_tokens_total", "counter", engine.prompt_tokens);
+    line("engine_reused_tokens_total", "counter", engine.reused_tokens);
+    line("engine_new_tokens_total", "counter", engine.new_tokens);
+    line("engine_evictions_total", "counter", engine.evictions);
+    text
+}
