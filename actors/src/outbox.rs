@@ -143,8 +143,8 @@ struct State {
     /// Chats with a lane; true: a wake-up came since the lane last looked.
     lanes: HashMap<ChatId, bool>,
     paces: HashMap<ChatId, ChatPace>,
-    /// Chats with a preview loop; what it shows next.
-    previews: HashMap<ChatId, Option<Preview>>,
+    /// Chats with a preview loop.
+    previews: HashMap<ChatId, ephemera::Slot>,
     /// Chats where typing is on; which of their loops is the present one.
     typing: HashMap<ChatId, u64>,
     typing_turns: u64,

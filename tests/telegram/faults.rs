@@ -188,6 +188,27 @@ async fn another_poller_or_a_webhook_is_a_conflict() {
 }
 
 #[tokio::test]
+async fn a_poll_that_another_process_begins_ends_ours_with_a_conflict() {
+    let world = World::new().await;
+    let other = Telegram::new(&config(&world.server.url())).unwrap();
+    let ours = world.telegram.updates(None, Duration::from_secs(20));
+    let theirs = async {
+        crate::world::until("our poll has begun", || world.control.calls("getMe", 0) > 0).await;
+        loop {
+            // Whichever poll comes second ends the first, so they may have to try twice.
+            if other.updates(None, Duration::ZERO).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    tokio::select! {
+        ours = ours => assert_eq!(ours, Err(ApiError::Conflict)),
+        () = theirs => {}
+        () = tokio::time::sleep(crate::world::SOON) => panic!("both poll"),
+    }
+}
+
+#[tokio::test]
 async fn two_polls_of_one_process_are_never_open_at_once() {
     let world = World::new().await;
     world.telegram.me().await.unwrap();

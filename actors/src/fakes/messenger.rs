@@ -25,6 +25,7 @@ struct State {
     sends: VecDeque<(Option<ChatId>, ApiError)>,
     drafts: VecDeque<ApiError>,
     send_time: Duration,
+    draft_time: Duration,
     calls: Vec<(Instant, Call)>,
 }
 
@@ -83,6 +84,11 @@ impl FakeMessenger {
     /// Every send from now on takes this long, on tokio's clock.
     pub fn send_time(&self, time: Duration) {
         self.state().send_time = time;
+    }
+
+    /// Every preview from now on takes this long, on tokio's clock.
+    pub fn draft_time(&self, time: Duration) {
+        self.state().draft_time = time;
     }
 
     /// Updates that nobody confirmed.
@@ -162,8 +168,9 @@ impl Messenger for FakeMessenger {
     }
 
     async fn draft(&self, chat: ChatId, draft_id: i64, text: &str) -> Result<(), ApiError> {
-        let mut state = self.record(Call::Draft(chat, draft_id, text.to_owned()));
-        state.drafts.pop_front().map_or(Ok(()), Err)
+        let time = self.record(Call::Draft(chat, draft_id, text.to_owned())).draft_time;
+        tokio::time::sleep(time).await;
+        self.state().drafts.pop_front().map_or(Ok(()), Err)
     }
 
     async fn edit(&self, chat: ChatId, message_id: i64, text: &str, _: &[Vec<Button>]) -> Result<(), ApiError> {

@@ -1,15 +1,29 @@
-//! What may be lost: typing and previews. Nothing here is retried, and nothing here delays a row.
+//! What may be lost: typing and previews. Nothing here is retried.
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use crate::messages::Preview;
 use crate::ports::ApiError;
 use crate::split::{MOST_UNITS, clip};
 use crate::types::ChatId;
+
+/// A chat's previews.
+pub(super) struct Slot {
+    /// What to show next.
+    next: Option<Preview>,
+    /// Cancelled when the call that shows one has ended.
+    shown: Option<CancellationToken>,
+}
+
+/// The most that a message waits for a preview's call to end, so that the two do not appear in the wrong order: a late
+/// preview would stand under the answer for half a minute.
+const PREVIEW_GRACE: Duration = Duration::from_millis(300);
 
 /// Shows "typing…" again and again until it is turned off, the chat refuses it, or it has lasted too long.
 pub(super) async fn typing(shared: Rc<Shared>, chat: ChatId, turn: u64) {
@@ -35,7 +49,10 @@ pub(super) async fn previews(shared: Rc<Shared>, chat: ChatId) {
     while let Some(Preview { draft_id, text, .. }) = shared.take_preview(chat) {
         let mut pause = settings.preview_every;
         if let Ok(_permit) = shared.ephemera.try_acquire() {
-            match shared.parts.messenger.draft(chat, draft_id, clip(&text, MOST_UNITS)).await {
+            let shown = shared.showing(chat).drop_guard();
+            let outcome = shared.parts.messenger.draft(chat, draft_id, clip(&text, MOST_UNITS)).await;
+            drop(shown);
+            match outcome {
                 Ok(()) => {
                     shared.parts.counters.previews.fetch_add(1, Relaxed);
                 }
@@ -81,13 +98,13 @@ impl Shared {
         if !possible || self.parts.stop.is_cancelled() {
             return false;
         }
-        if let Some(next) = state.previews.get_mut(&chat) {
-            *next = Some(preview);
+        if let Some(slot) = state.previews.get_mut(&chat) {
+            slot.next = Some(preview);
             return false;
         }
         let room = state.previews.len() < self.parts.settings.lanes;
         if room {
-            state.previews.insert(chat, Some(preview));
+            state.previews.insert(chat, Slot { next: Some(preview), shown: None });
         }
         room
     }
@@ -95,17 +112,31 @@ impl Shared {
     /// What to show now. None ends the chat's loop.
     fn take_preview(&self, chat: ChatId) -> Option<Preview> {
         let state = &mut *self.state.borrow_mut();
-        let next = state.previews.get_mut(&chat).and_then(Option::take);
+        let next = state.previews.get_mut(&chat).and_then(|slot| slot.next.take());
         if next.is_none() {
             state.previews.remove(&chat);
         }
         next
     }
 
-    /// A message is on its way: a preview that still waits would only appear after it.
-    pub(super) fn drop_preview(&self, chat: ChatId) {
-        if let Some(next) = self.state.borrow_mut().previews.get_mut(&chat) {
-            *next = None;
+    /// A preview is on its way until the token is cancelled.
+    fn showing(&self, chat: ChatId) -> CancellationToken {
+        let token = CancellationToken::new();
+        if let Some(slot) = self.state.borrow_mut().previews.get_mut(&chat) {
+            slot.shown = Some(token.clone());
+        }
+        token
+    }
+
+    /// A message is about to leave: a preview that still waits would only appear after it, and so could one that is on
+    /// its way over another connection. That one is waited for, briefly.
+    pub(super) async fn end_preview(&self, chat: ChatId) {
+        let on_its_way = self.state.borrow_mut().previews.get_mut(&chat).and_then(|slot| {
+            slot.next = None;
+            slot.shown.take()
+        });
+        if let Some(shown) = on_its_way {
+            let _ = tokio::time::timeout(PREVIEW_GRACE, shown.cancelled()).await;
         }
     }
 }

@@ -101,7 +101,7 @@ async fn one_row(shared: &Shared, row: OutRow, outbox: &Recipient<OutboxWake>) -
 
     shared.parts.store.mark(row.id, OutState::Sending).await?;
     if paced {
-        shared.drop_preview(chat);
+        shared.end_preview(chat).await;
         shared.pace(chat, |pace, now| pace.sent(rate, now));
     }
     let outcome = shared.parts.messenger.send(chat, &row.outgoing).await;

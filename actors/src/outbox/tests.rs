@@ -13,6 +13,8 @@ use actix::{Addr, Supervisor};
 
 use super::*;
 
+mod ephemera;
+
 const BOT: i64 = FakeMessenger::BOT;
 const ANN: ChatId = ChatId(1);
 const BOB: ChatId = ChatId(2);
@@ -336,62 +338,6 @@ fn no_more_sends_at_once_than_allowed() {
         let mut at: Vec<f64> = (1..=6).flat_map(|chat| bench.times(ChatId(chat))).map(f64::floor).collect();
         at.sort_by(f64::total_cmp);
         assert_eq!(at, [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);
-    });
-}
-
-#[test]
-fn typing_is_repeated_until_it_is_turned_off() {
-    in_virtual_time(|| async {
-        let bench = Bench::new();
-        let running = bench.start();
-        running.outbox.send(Typing { chat: ANN, on: true }).await.unwrap();
-        running.outbox.send(Typing { chat: ANN, on: true }).await.unwrap();
-        pass_s(9).await;
-        running.outbox.send(Typing { chat: ANN, on: false }).await.unwrap();
-        pass_s(60).await;
-        let typed = bench.messenger.calls().iter().filter(|(_, call)| *call == Call::Typing(ANN)).count();
-        assert_eq!(typed, 3, "at 0, 4 and 8 s");
-        running.outbox.send(Typing { chat: ANN, on: true }).await.unwrap();
-        pass_s(1_000).await;
-        let typed = bench.messenger.calls().len() - typed;
-        assert_eq!(typed, 45, "forgotten typing ends after three minutes");
-    });
-}
-
-#[test]
-fn the_latest_preview_wins_and_none_comes_after_the_message() {
-    in_virtual_time(|| async {
-        let bench = Bench::new();
-        let running = bench.start();
-        let show = |chat, text: &str| Preview { chat, draft_id: 9, text: text.to_owned() };
-        for text in ["I", "I am", "I am here"] {
-            running.outbox.send(show(ANN, text)).await.unwrap();
-        }
-        running.outbox.send(show(GROUP, "groups have no drafts")).await.unwrap();
-        pass(Duration::from_millis(1_500)).await;
-        running.outbox.send(show(ANN, "I am here for")).await.unwrap();
-        bench.answer(ANN, &["I am here for you."]).await;
-        running.wake(ANN).await;
-        pass_s(10).await;
-        let calls: Vec<Call> = bench.messenger.calls().into_iter().map(|(_, call)| call).collect();
-        let draft = |text: &str| Call::Draft(ANN, 9, text.to_owned());
-        assert_eq!(calls[..2], [draft("I"), draft("I am here")]);
-        assert!(matches!(calls[2..], [Call::Send(ANN, _)]), "{calls:?}");
-    });
-}
-
-#[test]
-fn a_refused_preview_is_dropped_and_delays_nothing() {
-    in_virtual_time(|| async {
-        let bench = Bench::new();
-        bench.messenger.fail_drafts([ApiError::RetryAfter(Duration::from_secs(30))]);
-        let running = bench.start();
-        running.outbox.send(Preview { chat: ANN, draft_id: 9, text: "I".to_owned() }).await.unwrap();
-        bench.answer(ANN, &["I see."]).await;
-        running.wake(ANN).await;
-        pass_s(1).await;
-        assert_eq!(bench.messenger.texts(ANN), ["I see."]);
-        assert_eq!(bench.counters.previews.load(Relaxed), 0);
     });
 }
 
