@@ -5,9 +5,11 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
+use friend_gguf::backend::Backend;
 use friend_gguf::convert::format::{GgufFile, GgufWriter, MetaValue, Metadata, TensorPlan};
 use friend_gguf::convert::{Dtype, LoraOptions, MergeOptions, convert_lora, merge};
-use friend_gguf::llama::{Exact, Verification, VerifyOptions, verify};
+use friend_gguf::llama::{Exact, LlamaBackend, Verification, VerifyOptions, load_model, open, verify};
+use friend_gguf::request::EngineConfig;
 use support::{convert, fixture, json};
 
 /// Largest distances that pass: measured 0.016 and 0.063 over both fixtures.
@@ -108,6 +110,31 @@ fn every_string_gives_the_originals_token_ids() {
             })
             .unwrap();
     }
+}
+
+/// The engine's own way to tokens, which every user's text takes.
+#[test]
+fn the_engine_gives_the_originals_token_ids_too() {
+    let model = load_model(&fixture("micro/gguf/model-f32.gguf"), 0).unwrap();
+    let config = EngineConfig {
+        context_tokens: 320,
+        slots: 1,
+        lanes: 1,
+        kv_tokens: 512,
+        batch_tokens: 64,
+        ..EngineConfig::for_model("")
+    };
+    let backend = LlamaBackend::new(open(&model, None, &config).unwrap());
+    let cases = json(&fixture("micro/expected/tokenizer.json"));
+    let mut decomposed = 0;
+    for case in cases["cases"].as_array().unwrap() {
+        let (text, mut ids) = (case["text"].as_str().unwrap(), Vec::new());
+        backend.tokenize(text, true, &mut ids);
+        let expected: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
+        assert_eq!(ids, expected, "{text:?}");
+        decomposed += usize::from(case["nfc"] != case["text"]);
+    }
+    assert!(decomposed > 0, "one of them needs normalising");
 }
 
 /// A model in memory, to be spoilt as a careless converter would.

@@ -6,6 +6,7 @@ use llama_cpp_2::DecodeError as LlamaDecodeError;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use super::context::Context;
 use crate::backend::{Backend, Batch, DecodeError, LaneId, Limits, Token, Vocabulary};
@@ -17,6 +18,8 @@ pub struct LlamaBackend<'model> {
     batch: LlamaBatch<'static>,
     /// Batch index of every row of logits.
     rows: Vec<i32>,
+    /// Whether the original's tokenizer normalises text (NFC) before it splits it, which llama.cpp never does.
+    normalises: bool,
 }
 
 impl<'model> LlamaBackend<'model> {
@@ -24,7 +27,8 @@ impl<'model> LlamaBackend<'model> {
     pub fn new(context: Context<'model>) -> Self {
         let batch = LlamaBatch::new(context.limits.batch_tokens, 1);
         let vocabulary = vocabulary(context.model);
-        Self { context, vocabulary, batch, rows: Vec::new() }
+        let normalises = context.model.meta_val_str("general.architecture").is_ok_and(|name| name == "gptneox");
+        Self { context, vocabulary, batch, rows: Vec::new(), normalises }
     }
 
     fn fill(&mut self, batch: &Batch) -> Result<(), DecodeError> {
@@ -54,6 +58,13 @@ impl Backend for LlamaBackend<'_> {
     }
 
     fn tokenize(&self, text: &str, special: bool, out: &mut Vec<Token>) {
+        let normal: String;
+        let text = if self.normalises && !is_nfc(text) {
+            normal = text.nfc().collect();
+            normal.as_str()
+        } else {
+            text
+        };
         let tokens = self.context.model.vocab().tokenize(text.as_bytes(), false, special);
         out.extend(tokens.into_iter().filter_map(|token| Token::try_from(token.0).ok()));
     }
