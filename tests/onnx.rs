@@ -119,7 +119,7 @@ async fn scores_are_those_of_python() {
 }
 
 /// The share of behavioural cases that the shipped classifier passes, rounded down. 0.90 is wanted; never lower this.
-const FLOOR: f64 = 0.76;
+const FLOOR: f64 = 0.91;
 
 /// One behavioural case: an accepted mode (FLIRT stands for positive) or label, or that a sum is higher or lower than for
 /// another text.

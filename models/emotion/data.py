@@ -40,8 +40,6 @@ REFINED = {
 FINE_TO_LABEL = {fine.rstrip("*"): label for label, names in REFINED.items() for fine in names.split()}
 XED = {1: "anger", 3: "disgust", 4: "fear", 5: "joy", 6: "sadness", 7: "surprise", 9: "neutral"}
 XED_ANTICIPATION = 2
-WRITTEN_REPEATS = 3
-"""Times an epoch sees each written example, restyled each time: 960 lines beside 69,000."""
 DAILYDIALOG = ("neutral", "anger", "disgust", "fear", "joy", "sadness", "surprise")
 
 
@@ -152,11 +150,12 @@ def written() -> list[Example]:
     return [Example(row["text"], soft(row["label"].split("+")), None, "written") for row in rows]
 
 
-def training_set() -> list[Example]:
-    """Everything that may be trained on, without texts that also stand in a split we select or test on."""
+def training_set(written_repeats: int) -> list[Example]:
+    """Everything that may be trained on, without texts that also stand in a split we select or test on. An epoch sees each
+    written example `written_repeats` times, restyled each time."""
     kept_out = {row.text.lower() for split in ("dev", "test") for row in goemotions(split)}
     rows = goemotions("train") + [row for row in xed(False) + brighter() if row.text.lower() not in kept_out]
-    return rows + written() * WRITTEN_REPEATS
+    return rows + written() * written_repeats
 
 
 def single_label(name: str, rows: list[Example]) -> TestSet:

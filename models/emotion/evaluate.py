@@ -121,7 +121,7 @@ def read_cases() -> list[dict]:
 
 
 def behaviour(scorer: Scorer) -> dict:
-    """Pass rate of the behavioural set, overall and by capability, with every failure named."""
+    """Pass rate of the behavioural set: overall, by round of writing, by capability, with every failure named."""
     cases = read_cases()
     rows = dict(zip((c["text"] for c in cases), scorer.probabilities([c["text"] for c in cases])))
     others = [c["than"] for c in cases if "than" in c]
@@ -138,10 +138,15 @@ def behaviour(scorer: Scorer) -> dict:
     every = [ok for oks in passed.values() for ok in oks]
     rate = float(np.mean(every))
     print(f"behaviour: {sum(every)} of {len(every)} = {rate:.3f} ({verdict(rate >= BEHAVIOUR_TARGET)} {BEHAVIOUR_TARGET})")
+    by_round = {n: [passes(case, rows) for case in cases if case["round"] == n] for n in sorted({c["round"] for c in cases})}
+    for n, oks in by_round.items():
+        print(f"  round {n:16} {sum(oks)}/{len(oks)}")
     for capability, oks in passed.items():
         print(f"  {capability:22} {sum(oks)}/{len(oks)}")
     print()
-    return {"cases": len(every), "pass_rate": rate, "by_capability": {c: float(np.mean(oks)) for c, oks in passed.items()}}
+    return {"cases": len(every), "pass_rate": rate,
+            "by_round": {str(n): {"cases": len(oks), "pass_rate": float(np.mean(oks))} for n, oks in by_round.items()},
+            "by_capability": {c: {"cases": len(oks), "pass_rate": float(np.mean(oks))} for c, oks in passed.items()}}
 
 
 def wanted(case: dict) -> str:

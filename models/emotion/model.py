@@ -20,7 +20,7 @@ def shared_dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """Dropout of whole features [batch, 1, hidden], the same for every token of a message (Gal & Ghahramani 2016)."""
     if not training or p == 0.0:
         return x
-    keep = torch.rand(x.shape[0], 1, x.shape[-1]) >= p
+    keep = torch.rand(x.shape[0], 1, x.shape[-1], device=x.device) >= p
     return x * (keep.to(x.dtype) / (1.0 - p))
 
 

