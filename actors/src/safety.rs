@@ -90,6 +90,7 @@ static SELF_HARM: LazyLock<RegexSet> = LazyLock::new(|| {
         r"\b(commit|committing|attempt|attempted|about|of|contemplat\w+|consider\w*) suicide\b|^suicide\W*$",
         r"\b(end|ending) (my|this) (own )?life\b|\bend it all\b|\btak(e|ing) my (own )?life\b",
         r"\b(want|wanna|wants|wanted|going|gonna|ready|rather|wish i could|hope i) (to )?(just )?die\b",
+        r"\b(wish|hope|hoping|pray|praying) (that )?i (just )?(wouldn'?t|didn'?t( have to)?|don'?t( have to)?|won'?t|could not|couldn'?t|never|not) (ever )?(wake|woke) up\b|\bnever wak(e|ing) up( again)?\b|\bgo(ing)? to sleep and (not|never) wake up\b",
         r"\bwish (that )?i (was|were|wasn't|weren't) (dead|alive|born|never born|here anymore)\b|\bwish i (had never been|was never|were never) born\b|\bwant to be dead\b",
         r"\bbetter off (dead|if i (was|were) (dead|gone)|without me)\b",
         r"\b(no|any) (reason|point) (to|in) (live|living|being alive|stay alive|staying alive)\b",
@@ -140,6 +141,9 @@ mod tests {
             "i want to end my life",
             "kms",
             "I DON'T WANT TO WAKE UP",
+            "some days i wish i wouldn't wake up",
+            "hope i dont wake up tomorrow",
+            "i just want to go to sleep and never wake up",
             "i'm going to take all my pills tonight",
         ] {
             assert!(safety.concerns(text), "{text}");
@@ -159,6 +163,7 @@ mod tests {
             "i hurt my knee",
             "i want to dye my hair",
             "my grandmother died last week",
+            "i didn't wake up until noon",
         ] {
             assert!(!safety.concerns(text), "{text}");
         }
