@@ -128,7 +128,7 @@ async fn erased_words_are_on_no_page_and_in_no_log() {
         store.finish(BOT, ANN, epoch, change).await.unwrap();
     }
     assert!(contains(&bytes_on_disk(folder.path()), "words-of-ann"));
-    store.erase(BOT, ANN).await.unwrap();
+    store.erase(BOT, ANN, i64::MAX).await.unwrap();
     assert!(!contains(&bytes_on_disk(folder.path()), "words-of-ann"), "while it runs");
     drop(store);
     assert!(!contains(&bytes_on_disk(folder.path()), "words-of-ann"), "after it ended");

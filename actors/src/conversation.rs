@@ -1,12 +1,12 @@
 //! The straight line of a turn: score → choose mode → build prompt → generate → remember → deliver.
 
+use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix::{Recipient, WeakRecipient};
 use friend_gguf::request::OwnerId;
-use tokio::sync::Notify;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,9 +19,10 @@ use crate::prompt::Template;
 use crate::reception::{Deed, Step, Words, next_step};
 use crate::report::{Observer, TurnReport};
 use crate::safety::{Safety, asks_if_bot};
+use crate::session::Bell;
 use crate::split::split;
 use crate::supervisor::Supervision;
-use crate::types::{ChatId, Outgoing, Role, Scores, Turn};
+use crate::types::{ChatId, Event, Outgoing, Role, Scores, Turn};
 
 /// Times and bounds of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +115,8 @@ pub struct Desk {
 pub enum Outcome {
     /// The inbox is empty.
     Settled(ChatState),
+    /// The chat lives on under another id.
+    Moved,
     /// The process is shutting down; what is left stays in the inbox.
     Closing,
 }
@@ -123,98 +126,108 @@ pub(crate) struct Chat<'a> {
     pub id: ChatId,
     pub private: bool,
     pub state: &'a ChatState,
-    pub news: &'a Notify,
+    pub bell: &'a Bell,
     /// Inbox rows being settled.
     pub rows: &'a [i64],
     /// Whether new words may still cancel this answer.
     pub may_cancel: bool,
+    /// Whether the person knows that the answer takes a while.
+    pub told: &'a Cell<bool>,
 }
 
 /// How an answer ended.
 enum Answered {
     Change(Box<Change>),
     Outdated,
+    Moved,
     Closing,
 }
 
 /// Telegram's bound on a message, in UTF-16 units.
 const MESSAGE_UNITS: usize = 4096;
 
-/// Panics on one and the same inbox row before it is given up with an apology.
-const POISONED_AFTER: u32 = 3;
-
 impl Desk {
     /// Settles all unanswered rows of a chat, in order of arrival.
     ///
     /// # Errors
     /// When the store fails: nothing is lost, and the caller tries again from the store.
-    pub async fn settle_inbox(
+    pub(crate) async fn settle_inbox(
         &self,
         id: ChatId,
         state: Option<ChatState>,
-        news: &Notify,
-        panics: u32,
+        bell: &Bell,
     ) -> Result<Outcome, StoreError> {
         let _at_work = self.turns.token();
         let mut state = match state {
             Some(state) => state,
             None => self.store.claim(self.bot, id, self.config.history_turns).await?,
         };
-        let (mut quiet, mut cancels) = (false, 0);
+        let (mut quiet, mut cancels, told) = (false, 0, Cell::new(false));
+        let mut typing = None;
         while !self.stop.is_cancelled() {
             let inbox = self.store.pending(self.bot, id, self.config.inbox_rows).await?;
             let Some(step) = next_step(&inbox, self.config.max_message_chars) else {
                 return Ok(Outcome::Settled(state));
             };
             if matches!(step.deed, Deed::Answer(_)) && !quiet {
-                self.wait_for_quiet(id, news).await;
+                typing = Some(TypingNow::start(&self.outbox.typing, id));
+                self.wait_for_quiet(bell).await;
                 quiet = true;
                 continue;
             }
+            bell.settling.set(step.rows.first().copied());
             let private = inbox.first().is_some_and(|row| row.incoming.private);
             let may_cancel = cancels < self.config.max_cancels;
-            let chat = Chat { id, private, state: &state, news, rows: &step.rows, may_cancel };
-            let change = match self.settle(&chat, &step, &inbox, panics).await? {
+            let chat = Chat { id, private, state: &state, bell, rows: &step.rows, may_cancel, told: &told };
+            let change = match self.settle(&chat, &step, &inbox).await? {
                 Answered::Change(change) => *change,
                 Answered::Outdated => {
                     cancels += 1;
                     continue;
                 }
+                Answered::Moved => return Ok(Outcome::Moved),
                 Answered::Closing => return Ok(Outcome::Closing),
             };
+            // Before the message: a later "typing…" would stand under it.
+            drop(typing.take());
             self.commit(id, &mut state, change).await?;
+            bell.settling.set(None);
             (quiet, cancels) = (false, 0);
+            told.set(false);
         }
         Ok(Outcome::Closing)
     }
 
-    async fn settle(
-        &self,
-        chat: &Chat<'_>,
-        step: &Step,
-        inbox: &[Pending],
-        panics: u32,
-    ) -> Result<Answered, StoreError> {
-        if panics >= POISONED_AFTER {
-            tracing::error!(
-                chat = chat.id.0,
-                panics,
-                "a message made the session panic again and again: it is skipped"
-            );
-            return Ok(Answered::Change(Box::new(Change {
-                done: chat.rows.to_vec(),
-                ..self.say(&self.persona.texts.failed)
-            })));
+    async fn settle(&self, chat: &Chat<'_>, step: &Step, inbox: &[Pending]) -> Result<Answered, StoreError> {
+        let poisoned = chat.bell.poison.take();
+        if poisoned.is_some() && poisoned == chat.rows.first().copied() {
+            tracing::error!(chat = chat.id.0, "a message made the session panic again and again: it is skipped");
+            self.observer.gave_up();
+            let apology = self.say(&self.persona.texts.failed);
+            return Ok(Answered::Change(Box::new(Change { done: chat.rows.to_vec(), ..apology })));
         }
         let change = match &step.deed {
             Deed::Nothing => Change::default(),
-            Deed::Reply(incoming) => self.reply_to_event(chat, incoming).await?,
+            Deed::Reply(incoming) => match incoming.event {
+                Event::Migrated { to } if to != chat.id => return self.migrate(chat.id, to).await,
+                _ => self.reply_to_event(chat, incoming).await?,
+            },
             Deed::Hush(words) => {
                 Change { turns: vec![turn(Role::Person, &words.0)], ..self.say(&self.persona.texts.stopped) }
             }
             Deed::Answer(words) => return self.answer(chat, words, inbox).await,
         };
         Ok(Answered::Change(Box::new(Change { done: chat.rows.to_vec(), ..change })))
+    }
+
+    /// A group has a new id: all of it moves there, this event too, and the session of the new id goes on.
+    async fn migrate(&self, from: ChatId, to: ChatId) -> Result<Answered, StoreError> {
+        self.store.migrate(self.bot, from, to).await?;
+        let _ = self.forget.send(ForgetOwner(owner(from))).await;
+        if let Some(router) = self.router.get().and_then(WeakRecipient::upgrade) {
+            let _ = router.try_send(Wake { chat: to }); // Lost: the poller's sweep repeats it.
+        }
+        Ok(Answered::Moved)
     }
 
     /// One message, one straight line.
@@ -232,8 +245,6 @@ impl Desk {
                 ..self.say(&written)
             })));
         }
-        let _typing = TypingNow::start(&self.outbox.typing, chat.id);
-
         let felt = self.feel(&words.0).await;
         let rules = &self.persona.rules;
         let mut scores = Scores::NEUTRAL;
@@ -251,6 +262,7 @@ impl Desk {
             Generated::Whole { text, usage } => (text, done, Some(usage)),
             Generated::Stopped { text, rows } => (text, [done, rows].concat(), None),
             Generated::GaveUp => {
+                self.observer.gave_up();
                 let change = Change {
                     done,
                     turns: vec![person],
@@ -277,7 +289,7 @@ impl Desk {
         self.store.finish(self.bot, id, state.epoch, change.clone()).await?;
         if change.reset {
             state.turns.clear();
-            let _ = self.forget.try_send(ForgetOwner(owner(id)));
+            let _ = self.forget.send(ForgetOwner(owner(id))).await;
         }
         state.turns.extend(change.turns);
         let surplus = state.turns.len().saturating_sub(self.config.history_turns);
@@ -307,14 +319,13 @@ impl Desk {
         }
     }
 
-    /// Waits until nothing new has come for a while.
-    async fn wait_for_quiet(&self, id: ChatId, news: &Notify) {
-        let _ = self.outbox.typing.try_send(Typing { chat: id, on: true });
-        let latest = Instant::now() + self.config.burst_max;
-        while timeout_at(latest, timeout(self.config.burst_quiet, news.notified()))
-            .await
-            .is_ok_and(|quiet| quiet.is_ok())
-        {}
+    /// Waits until nothing new has come for a while, or the process is to end.
+    async fn wait_for_quiet(&self, bell: &Bell) {
+        let quiet = async { while timeout(self.config.burst_quiet, bell.news.notified()).await.is_ok() {} };
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            _ = timeout(self.config.burst_max, quiet) => {}
+        }
     }
 
     /// A change that only says something, in as many messages as it needs.

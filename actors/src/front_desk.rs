@@ -1,11 +1,9 @@
 //! What is answered without the model: commands, buttons, pictures, people who come and go.
 
-use crate::conversation::{Chat, Desk, owner};
-use crate::llm::ForgetOwner;
-use crate::messages::Wake;
+use crate::conversation::{Chat, Desk};
 use crate::ports::{Change, StoreError};
 use crate::reception::{FLIRT_NO, FLIRT_YES, FORGET_NO, FORGET_YES};
-use crate::types::{Button, ChatId, Event, Incoming, Label, Media, Outgoing, Profile, Scores};
+use crate::types::{Button, Event, Incoming, Label, Media, Outgoing, Profile, Scores};
 
 /// The commands that Telegram's menu shows: name and description.
 pub const COMMANDS: [(&str, &str); 8] = [
@@ -40,9 +38,8 @@ impl Desk {
                 if chat.private { back } else { Change { out: self.say(&texts.joined_group).out, ..back } }
             }
             Event::Left => self.profile(chat, |profile| profile.inactive = true),
-            Event::Migrated { to } => self.migrate(chat.id, *to).await?,
-            // Empty words, or a stop that came after the answer.
-            Event::Text { .. } | Event::StopGeneration => Change::default(),
+            // Empty words, a stop that came after the answer, or a move that is done.
+            Event::Text { .. } | Event::StopGeneration | Event::Migrated { .. } => Change::default(),
         })
     }
 
@@ -82,8 +79,9 @@ impl Desk {
         let texts = &self.persona.texts;
         let mut change = match data {
             FORGET_YES => {
-                self.store.erase(self.bot, chat.id).await?;
-                let _ = self.forget.try_send(ForgetOwner(owner(chat.id)));
+                // This row stays: if what follows fails, the button is answered at the next try.
+                let before = chat.rows.first().copied().unwrap_or(i64::MIN);
+                self.store.erase(self.bot, chat.id, before).await?;
                 Change { reset: true, profile: Some(Profile::default()), ..self.say(&texts.forgotten) }
             }
             FORGET_NO => self.say(&texts.kept),
@@ -97,14 +95,6 @@ impl Desk {
         };
         change.out.insert(0, Outgoing::ButtonAnswer { callback_id: callback_id.to_owned(), notice: String::new() });
         Ok(change)
-    }
-
-    async fn migrate(&self, from: ChatId, to: ChatId) -> Result<Change, StoreError> {
-        self.store.migrate(self.bot, from, to).await?;
-        if let Some(router) = self.router.get().and_then(actix::WeakRecipient::upgrade) {
-            let _ = router.try_send(Wake { chat: to });
-        }
-        Ok(Change::default())
     }
 
     /// A change of what is remembered beside the turns.

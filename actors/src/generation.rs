@@ -57,6 +57,9 @@ enum Attempt {
 /// Attempts with an answer of the engine, before apologising.
 const ATTEMPTS: u32 = 4;
 
+/// Cuts of a message that is too long, before apologising. Each leaves at most nine tenths; most need two.
+const CUTS: u32 = 12;
+
 impl Generation<'_> {
     /// Tries until there is a reply, or nothing helps.
     ///
@@ -64,12 +67,12 @@ impl Generation<'_> {
     /// Only the store's.
     pub async fn run(&self) -> Result<Generated, StoreError> {
         let mut person = self.person.clone();
-        let (mut attempt, mut waits, mut told) = (0, 0, false);
-        while attempt < ATTEMPTS {
+        let (mut attempt, mut waits, mut cuts) = (0, 0, 0);
+        while attempt < ATTEMPTS && cuts < CUTS {
             let wait = match self.attempt(&person, attempt).await? {
                 Attempt::Ended(generated) => return Ok(generated),
                 Attempt::Overloaded(wait) => {
-                    if !std::mem::replace(&mut told, true) {
+                    if !self.chat.told.replace(true) {
                         self.tell_wait(wait).await?;
                     }
                     wait.clamp(Duration::from_millis(200), Duration::from_secs(15))
@@ -83,7 +86,7 @@ impl Generation<'_> {
                     Duration::from_secs(1)
                 }
                 Attempt::TooLong(share) => {
-                    attempt += 1;
+                    cuts += 1;
                     person.text = newest_share(&person.text, share);
                     Duration::ZERO
                 }
@@ -96,7 +99,6 @@ impl Generation<'_> {
                 return Ok(ended);
             }
         }
-        self.desk.observer.gave_up();
         Ok(Generated::GaveUp)
     }
 
@@ -138,10 +140,10 @@ impl Generation<'_> {
                     ticket.cancel.cancel();
                     return Ok(Attempt::Ended(Generated::Closing));
                 }
-                () = self.chat.news.notified() => match self.read_news().await? {
+                () = self.chat.bell.news.notified() => match self.read_news().await? {
                     News::Later => {}
-                    News::Outdated if !self.chat.may_cancel => {}
-                    News::Outdated => {
+                    News::Words if !self.chat.may_cancel => {}
+                    News::Words | News::StartOver => {
                         ticket.cancel.cancel();
                         self.desk.observer.outdated();
                         return Ok(Attempt::Ended(Generated::Outdated));
@@ -188,19 +190,21 @@ impl Generation<'_> {
         tokio::select! {
             () = self.desk.cut.cancelled() => Ok(Some(Generated::Closing)),
             () = sleep(wait) => Ok(None),
-            () = self.chat.news.notified() => Ok(match self.read_news().await? {
-                News::Outdated if self.chat.may_cancel => Some(Generated::Outdated),
+            () = self.chat.bell.news.notified() => Ok(match self.read_news().await? {
+                News::Later => None,
+                News::Words if !self.chat.may_cancel => None,
+                News::Words | News::StartOver => Some(Generated::Outdated),
                 News::Stop(rows) => Some(Generated::Stopped { text: String::new(), rows }),
-                News::Outdated | News::Later => None,
             }),
         }
     }
 
     async fn read_news(&self) -> Result<News, StoreError> {
         let desk = self.desk;
-        let rows = desk.store.pending(desk.bot, self.chat.id, desk.config.inbox_rows).await?;
-        let known = self.inbox.iter().map(|row| row.seq).chain(self.chat.rows.iter().copied());
-        Ok(news(&rows, &known.collect::<Vec<_>>()))
+        let known: Vec<i64> = self.inbox.iter().map(|row| row.seq).collect();
+        // Behind all that is known: after a flood the news would not be among the oldest rows.
+        let rows = desk.store.pending(desk.bot, self.chat.id, known.len() + desk.config.inbox_rows).await?;
+        Ok(news(&rows, &known))
     }
 
     fn show(&self, text: &str) {

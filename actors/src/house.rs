@@ -153,8 +153,10 @@ impl House {
                     self.supervision.restarted(actor);
                     let (first, longest) = self.config.restart_pause;
                     tracing::error!(actor, "an actor was lost: all actors are started anew from the store");
-                    tokio::time::sleep(backoff(first, longest, restarts)).await;
-                    restarts += 1;
+                    tokio::select! {
+                        () = stop.cancelled() => return Ok(()),
+                        () = tokio::time::sleep(backoff(first, longest, restarts)) => restarts += 1,
+                    }
                 }
             }
         }
@@ -180,9 +182,9 @@ impl House {
             counters: windows.emotion.clone(),
             supervision: supervision.clone(),
         };
-        let emotion = Supervisor::start(move |_| Emotion::new(emotion_parts));
+        let emotion = Supervisor::start(move |ctx| Emotion::new(roomy(ctx, emotion_parts)));
         let (engine, own) = (parts.engine.clone(), supervision.clone());
-        let llm = Supervisor::start(move |_| Llm::new(engine, own));
+        let llm = Supervisor::start(move |ctx| Llm::new(roomy(ctx, engine), own));
 
         let outbox_parts = OutboxParts {
             messenger: parts.messenger.clone(),
@@ -196,7 +198,7 @@ impl House {
             counters: windows.outbox.clone(),
             supervision: supervision.clone(),
         };
-        let outbox = Supervisor::start(move |_| Outbox::new(outbox_parts));
+        let outbox = Supervisor::start(move |ctx| Outbox::new(roomy(ctx, outbox_parts)));
 
         let desk = Desk {
             bot: parts.bot,
@@ -221,7 +223,7 @@ impl House {
             router: OnceLock::new(),
         };
         let (sessions, most) = (windows.sessions.clone(), config.max_sessions);
-        let router = Supervisor::start(move |_| Router::new(sessions, most, Arc::new(desk)));
+        let router = Supervisor::start(move |ctx| Router::new(roomy(ctx, sessions), most, Arc::new(desk)));
 
         let poller_parts = PollerParts {
             messenger: parts.messenger.clone(),
@@ -237,6 +239,16 @@ impl House {
         let poller = Supervisor::start(move |_| Poller::new(poller_parts));
         Actors { stop, cut, turns, sends, sessions: windows.sessions.clone(), _keep: (router, poller, overseer) }
     }
+}
+
+/// Wake-ups of this many chats may reach an actor at once. actix's own bound is 16: the seventeenth person who writes in
+/// the same moment would wait for the next sweep.
+const MAILBOX: usize = 16_384;
+
+/// Gives an actor its mailbox before anybody can write to it.
+fn roomy<A: Actor<Context = Context<A>>, T>(ctx: &mut Context<A>, parts: T) -> T {
+    ctx.set_mailbox_capacity(MAILBOX);
+    parts
 }
 
 /// All actors of one life of the house.

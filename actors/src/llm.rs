@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler, Message, Supervised};
 use friend_gguf::request::{Engine, OwnerId, Request, SubmitError, Ticket};
 
+use crate::messages::Fatal;
 use crate::supervisor::{Guarded, Lifeline, Supervision};
 
 /// Queues one answer. The ticket streams the text; generation itself happens on the engine's own thread.
@@ -54,6 +55,12 @@ impl Handler<Generate> for Llm {
         crate::supervisor::guarded(self, ctx, |llm, _| {
             llm.supervision.trip(Self::NAME);
             answer = llm.engine.submit(request);
+            if matches!(answer, Err(SubmitError::Stopped)) {
+                // It does not come back by itself, and everybody would wait for ever.
+                let reason = "the engine's thread has ended (see the log above for why), so nothing can be answered; \
+                              what is unanswered stays in the store: start the program again";
+                llm.supervision.fatal(Fatal { actor: Self::NAME, reason: reason.to_owned() });
+            }
         });
         answer
     }

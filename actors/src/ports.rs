@@ -151,9 +151,10 @@ pub trait Store: Send + Sync {
     /// Moves a chat's rows to its new id, after a group became a supergroup.
     async fn migrate(&self, bot: i64, from: ChatId, to: ChatId) -> Result<(), StoreError>;
 
-    /// Erases all turns, profile, inbox and unsent outbox texts of a chat. Update ids stay (as keys only), so that
-    /// nothing erased can be ingested again. Rows of the given update ids are erased too.
-    async fn erase(&self, bot: i64, chat: ChatId) -> Result<(), StoreError>;
+    /// Erases all turns, profile, outbox rows, and the inbox rows with a [`Pending::seq`] below `before` of a chat: what
+    /// the person wrote after asking for it stays. Update ids stay (as keys only), so that nothing erased can be
+    /// ingested again.
+    async fn erase(&self, bot: i64, chat: ChatId, before: i64) -> Result<(), StoreError>;
 
     /// Everything kept of a chat, as one JSON value that a person can read.
     async fn export(&self, bot: i64, chat: ChatId) -> Result<serde_json::Value, StoreError>;

@@ -45,8 +45,10 @@ pub struct Words(pub String);
 pub enum News {
     /// Nothing for now: they wait their turn.
     Later,
-    /// More words, or a wish to start over: the answer is out of date.
-    Outdated,
+    /// More words: the answer is out of date.
+    Words,
+    /// A wish to start over: nobody wants the answer any more.
+    StartOver,
     /// The person wants it to stop. These rows say so.
     Stop(Vec<i64>),
 }
@@ -62,13 +64,16 @@ pub const FLIRT_NO: &str = "flirt:no";
 
 /// The next step for rows in order of arrival; none if there are no rows.
 ///
-/// Words that follow each other are merged. A wish to start over overtakes all that came before it. Captions are words:
-/// a picture with words under it is answered by them.
+/// Words that follow each other are merged. A wish to start over overtakes the words before it, and only these: an
+/// erasure or a consent before it still counts. Captions are words: a picture with words under it is answered by them.
 pub fn next_step(rows: &[Pending], longest_chars: usize) -> Option<Step> {
-    if let Some(fresh) = rows.iter().rposition(|row| starts_over(&row.incoming.event)).filter(|&at| at > 0) {
-        return Some(Step { rows: rows[..fresh].iter().map(|row| row.seq).collect(), deed: Deed::Nothing });
-    }
     let first = rows.first()?;
+    let fresh = rows.iter().rposition(|row| starts_over(&row.incoming.event)).unwrap_or(0);
+    let overtaken = rows[..fresh].iter().take_while(|row| is_overtaken(&row.incoming.event));
+    let overtaken: Vec<i64> = overtaken.map(|row| row.seq).collect();
+    if !overtaken.is_empty() {
+        return Some(Step { rows: overtaken, deed: Deed::Nothing });
+    }
     if words(&first.incoming.event).is_none() {
         return Some(Step { rows: vec![first.seq], deed: Deed::Reply(first.incoming.clone()) });
     }
@@ -93,11 +98,12 @@ pub fn next_step(rows: &[Pending], longest_chars: usize) -> Option<Step> {
 pub fn news(rows: &[Pending], answering: &[i64]) -> News {
     let fresh = || rows.iter().filter(|row| !answering.contains(&row.seq));
     let stops: Vec<i64> = fresh().filter(|row| is_stop(&row.incoming.event)).map(|row| row.seq).collect();
-    let outdated = |event: &Event| words(event).is_some() || starts_over(event);
-    if !stops.is_empty() {
+    if fresh().any(|row| starts_over(&row.incoming.event)) {
+        News::StartOver
+    } else if !stops.is_empty() {
         News::Stop(stops)
-    } else if fresh().any(|row| outdated(&row.incoming.event)) {
-        News::Outdated
+    } else if fresh().any(|row| words(&row.incoming.event).is_some()) {
+        News::Words
     } else {
         News::Later
     }
@@ -124,6 +130,11 @@ fn starts_over(event: &Event) -> bool {
         Event::Left => true,
         _ => false,
     }
+}
+
+/// Whether a later wish to start over leaves nothing of this.
+fn is_overtaken(event: &Event) -> bool {
+    words(event).is_some() || is_stop(event) || matches!(event, Event::Edited { .. } | Event::Media { .. })
 }
 
 /// The end of a text that is too long: what was said last matters most.
@@ -173,6 +184,17 @@ mod tests {
     }
 
     #[test]
+    fn an_erasure_is_not_overtaken_by_starting_over() {
+        let erase = Event::Button { callback_id: "c".into(), data: FORGET_YES.into() };
+        let rows = [row(1, text("my secret")), row(2, erase), row(3, command("start"))];
+        assert_eq!(next_step(&rows, 100), Some(Step { rows: vec![1], deed: Deed::Nothing }));
+        assert_eq!(
+            next_step(&rows[1..], 100).unwrap(),
+            Step { rows: vec![2], deed: Deed::Reply(rows[1].incoming.clone()) }
+        );
+    }
+
+    #[test]
     fn words_followed_by_stop_are_kept_without_an_answer() {
         let rows = [row(1, text("tell me a story")), row(2, command("stop")), row(3, text("hm"))];
         let step = next_step(&rows, 100).unwrap();
@@ -198,8 +220,8 @@ mod tests {
         let old = row(1, text("hi"));
         assert_eq!(news(std::slice::from_ref(&old), &answering), News::Later);
         assert_eq!(news(&[old.clone(), row(2, command("why"))], &answering), News::Later);
-        assert_eq!(news(&[old.clone(), row(2, text("wait"))], &answering), News::Outdated);
-        assert_eq!(news(&[old.clone(), row(2, command("reset"))], &answering), News::Outdated);
+        assert_eq!(news(&[old.clone(), row(2, text("wait"))], &answering), News::Words);
+        assert_eq!(news(&[old.clone(), row(2, command("reset"))], &answering), News::StartOver);
         assert_eq!(news(&[old, row(2, text("wait")), row(3, Event::StopGeneration)], &answering), News::Stop(vec![3]));
     }
 }

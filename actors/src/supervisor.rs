@@ -90,6 +90,13 @@ impl Supervision {
         }
     }
 
+    /// Counts a restart that can only hurt one chat: sessions see to it themselves that nothing makes them panic for
+    /// ever, so one person's message never ends the house.
+    pub fn restarted_alone(&self, actor: &'static str) {
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner).restarts.entry(actor).or_default() += 1;
+        tracing::error!(actor, "an actor panicked and was restarted from the store");
+    }
+
     /// Tells the house that a person has to act. The first one counts; a full channel already holds one.
     pub fn fatal(&self, fatal: Fatal) {
         let _ = self.events.try_send(Event::Fatal(fatal));

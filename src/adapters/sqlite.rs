@@ -143,8 +143,8 @@ impl Store for SqliteStore {
         self.write(move |db| queries::migrate(db, bot, from, to)).await
     }
 
-    async fn erase(&self, bot: i64, chat: ChatId) -> Result<(), StoreError> {
-        self.writer.call(Kind::Erase, move |db| queries::erase(db, bot, chat)).await
+    async fn erase(&self, bot: i64, chat: ChatId, before: i64) -> Result<(), StoreError> {
+        self.writer.call(Kind::Erase, move |db| queries::erase(db, bot, chat, before)).await
     }
 
     async fn export(&self, bot: i64, chat: ChatId) -> Result<serde_json::Value, StoreError> {

@@ -52,7 +52,7 @@ async fn a_full_database_refuses_whole_requests_and_recovers() {
     let count = |key: &str| export[key].as_array().map_or(0, Vec::len);
     assert_eq!((count("turns"), count("not_sent")), (2 * answered, answered), "something is half written");
 
-    store.erase(BOT, ANN).await.unwrap();
+    store.erase(BOT, ANN, i64::MAX).await.unwrap();
     store.ingest(BOT, vec![message(1, ANN, &words)]).await.unwrap();
     drop(store);
     assert_eq!(open(folder.path()).pending(BOT, ANN, 10).await.unwrap().len(), 1);

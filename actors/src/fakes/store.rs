@@ -27,6 +27,8 @@ struct State {
     delay: Duration,
     faults: Vec<Fault>,
     calls: HashMap<&'static str, usize>,
+    /// Turns with these words make the caller panic.
+    poison: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +68,11 @@ impl FakeStore {
     /// The next `times` calls of one method do their work, but the caller hears [`StoreError::Stopped`].
     pub fn lose_answers_of(&self, method: &'static str, times: usize) {
         self.state().faults.push(Fault { method: Some(method), times, error: StoreError::Stopped, applied: true });
+    }
+
+    /// Remembering a turn that contains these words panics, again and again, in the caller.
+    pub fn panic_at_turns_with(&self, words: &str) {
+        self.state().poison = Some(words.to_owned());
     }
 
     /// Every call from now on takes this long, on tokio's clock.
@@ -248,6 +255,10 @@ impl Store for FakeStore {
     }
 
     async fn finish(&self, bot: i64, chat: ChatId, epoch: i64, change: Change) -> Result<(), StoreError> {
+        let poison = self.state().poison.clone();
+        if poison.is_some_and(|poison| change.turns.iter().any(|turn| turn.text.contains(&poison))) {
+            panic!("on purpose: a test poisoned these words");
+        }
         self.call("finish", |state| state.finish(bot, chat, epoch, change)).await
     }
 
@@ -284,9 +295,9 @@ impl Store for FakeStore {
         .await
     }
 
-    async fn erase(&self, bot: i64, chat: ChatId) -> Result<(), StoreError> {
+    async fn erase(&self, bot: i64, chat: ChatId, before: i64) -> Result<(), StoreError> {
         self.call("erase", |state| {
-            state.inbox.retain(|_, (its, incoming)| *its != bot || incoming.chat != chat);
+            state.inbox.retain(|&seq, (its, incoming)| *its != bot || incoming.chat != chat || seq >= before);
             state.outbox.retain(|_, (its, row)| *its != bot || row.chat != chat);
             if let Some(known) = state.chats.get_mut(&(bot, chat)) {
                 known.turns.clear();

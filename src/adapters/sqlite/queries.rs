@@ -193,9 +193,9 @@ pub(super) fn migrate(db: &Connection, bot: i64, from: ChatId, to: ChatId) -> Re
 }
 
 /// The chat's row stays, empty: its epoch still fences old owners out.
-pub(super) fn erase(db: &Connection, bot: i64, chat: ChatId) -> Result<(), StoreError> {
+pub(super) fn erase(db: &Connection, bot: i64, chat: ChatId, before: i64) -> Result<(), StoreError> {
     let whose = params![bot, chat.0];
-    run(db, "DELETE FROM inbox WHERE bot = ? AND chat = ?", whose)?;
+    run(db, "DELETE FROM inbox WHERE bot = ? AND chat = ? AND seq < ?", params![bot, chat.0, before])?;
     run(db, "DELETE FROM turns WHERE bot = ? AND chat = ?", whose)?;
     run(db, "DELETE FROM outbox WHERE bot = ? AND chat = ?", whose)?;
     run(db, "UPDATE chats SET profile = NULL WHERE bot = ? AND chat = ?", whose)
