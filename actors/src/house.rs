@@ -314,3 +314,6 @@ impl Handler<ChatGone> for Overseer {
         self.engine.forget(owner(chat));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! What is answered without the model, and what is felt: commands, buttons, written answers, modes.
+
+use super::*;
+use crate::conversation::owner;
+use crate::reception::{FLIRT_NO, FLIRT_YES, FORGET_YES};
+use crate::types::Scores;
+
+#[test]
+fn modes_follow_the_smoothed_mood() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        for text in ["i feel anger", "what time is it", "ok", "such joy", "such joy again"] {
+            world.talk(ANN, text).await;
+        }
+        // After one angry message the mean of anger is 0.9, then 0.3 (held by the hysteresis), then 0.13.
+        assert_eq!(world.modes(ANN), ["FIX", "FIX", "GENERAL", "GENERAL", "WARM"]);
+        let instruction = &Persona::arthur().modes["FIX"].instruction;
+        assert!(world.engine.requests()[0].prompt.text().contains(instruction));
+    });
+}
+
+#[test]
+fn a_late_or_broken_scorer_means_neutral_and_leaves_the_mood() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.talk(ANN, "such joy").await;
+        let mood = world.store.profile(ANN).await.mood;
+        assert!(mood.is_some());
+        world.scorer.broken(true);
+        world.talk(ANN, "anger").await;
+        world.scorer.broken(false);
+        world.scorer.delay(Duration::from_secs(60));
+        world.talk(ANN, "anger").await;
+        assert_eq!(world.modes(ANN), ["WARM", "GENERAL", "GENERAL"]);
+        assert_eq!(world.store.profile(ANN).await.mood, mood);
+        let unfelt = world.store.turns(BOT, ANN).into_iter().filter(|t| t.role == Role::Person && t.scores.is_none());
+        assert_eq!(unfelt.count(), 2);
+    });
+}
+
+#[test]
+fn flirting_begins_only_with_the_button() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.commands(ANN, "flirt");
+        pass_s(3).await;
+        world.talk(ANN, "yes i am an adult, joy").await;
+        world.presses(ANN, FLIRT_NO);
+        pass_s(3).await;
+        world.talk(ANN, "joy").await;
+        world.presses(ANN, FLIRT_YES);
+        pass_s(3).await;
+        world.talk(ANN, "joy").await;
+        world.commands(ANN, "flirt");
+        pass_s(3).await;
+        world.talk(ANN, "joy").await;
+        assert_eq!(world.modes(ANN), ["WARM", "WARM", "FLIRT", "WARM"]);
+    });
+}
+
+#[test]
+fn a_consent_is_not_overtaken_by_starting_over() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.presses(ANN, FLIRT_YES);
+        world.commands(ANN, "start");
+        pass_s(3).await;
+        world.talk(ANN, "joy").await;
+        assert_eq!(world.modes(ANN), ["FLIRT"]);
+    });
+}
+
+#[test]
+fn forget_erases_and_drops_the_lane() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.talk(ANN, "my secret").await;
+        world.talk(BEN, "hi").await;
+        world.commands(ANN, "forget");
+        pass_s(3).await;
+        assert_eq!(world.turns(ANN).len(), 2, "nothing before the confirmation");
+        world.presses(ANN, FORGET_YES);
+        pass_s(3).await;
+        assert!(world.turns(ANN).is_empty() && world.turns(BEN).len() == 2);
+        assert_eq!(world.engine.forgotten(), [owner(ANN)]);
+        assert_eq!(world.read(ANN).last(), Some(&texts().forgotten));
+        world.talk(ANN, "hello").await;
+        assert_eq!(world.engine.requests().pop().unwrap().prompt.turns.len(), 1);
+        let answered = |(_, call): &(_, Call)| matches!(call, Call::Send(ANN, Outgoing::ButtonAnswer { .. }));
+        assert_eq!(world.messenger.calls().iter().filter(|call| answered(call)).count(), 1);
+    });
+}
+
+#[test]
+fn an_erasure_during_generation_comes_first_and_nothing_of_the_answer_stays() {
+    in_virtual_time(|| async {
+        let world = World::with(|config| config.conversation.max_cancels = 0);
+        world.engine.pace(ms(2000));
+        world.says(ANN, "my secret");
+        pass_s(1).await;
+        world.presses(ANN, FORGET_YES);
+        world.commands(ANN, "start");
+        pass_s(20).await;
+        assert!(world.turns(ANN).is_empty());
+        assert_eq!(world.read(ANN).len(), 2, "erased, greeted: {:?}", world.read(ANN));
+        assert_eq!((world.engine.cancelled(), world.store.unanswered()), (1, 0));
+    });
+}
+
+#[test]
+fn export_is_a_file_of_all_that_is_kept() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.talk(ANN, "my cat is Momo").await;
+        world.commands(ANN, "export");
+        pass_s(3).await;
+        let calls = world.messenger.calls();
+        let file = calls.iter().find_map(|(_, call)| match call {
+            Call::Send(ANN, Outgoing::Document { file_name, content, .. }) => Some((file_name, content)),
+            _ => None,
+        });
+        let (name, content) = file.expect("a file came");
+        assert_eq!(name, "conversation.json");
+        let parsed: serde_json::Value = serde_json::from_str(content).unwrap();
+        assert!(parsed["turns"].as_array().is_some_and(|turns| turns.len() == 2), "{parsed}");
+    });
+}
+
+#[test]
+fn care_and_honesty_are_not_left_to_the_model() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.talk(ANN, "i want to die").await;
+        world.talk(ANN, "are you a bot?").await;
+        assert!(world.engine.requests().is_empty());
+        assert_eq!(world.read(ANN), [Safety::default().answer, texts().honest]);
+        world.talk(ANN, "ok thanks").await;
+        assert_eq!(world.engine.requests()[0].prompt.turns.len(), 5, "the conversation goes on");
+    });
+}
+
+#[test]
+fn why_tells_the_last_choice() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.commands(ANN, "why");
+        pass_s(3).await;
+        world.talk(ANN, "i feel sadness").await;
+        world.commands(ANN, "why");
+        pass_s(3).await;
+        let read = world.read(ANN);
+        assert_eq!(read[0], texts().why_nothing);
+        assert!(read[2].contains("sadness 90%") && read[2].contains("FIX"), "{read:?}");
+    });
+}
+
+#[test]
+fn a_group_that_moved_is_answered_under_its_new_id() {
+    in_virtual_time(|| async {
+        let (old, new) = (ChatId(-10), ChatId(-1_000_010));
+        let world = World::open();
+        world.talk(old, "hello friend").await;
+        world.does(old, Event::Migrated { to: new });
+        world.says(old, "late words");
+        pass_s(5).await;
+        world.talk(new, "again").await;
+        assert_eq!(world.read(old), ["re: hello friend"]);
+        assert_eq!(world.read(new), ["re: late words", "re: again"]);
+        assert!(world.turns(old).is_empty());
+        assert_eq!((world.turns(new).len(), world.store.unanswered()), (6, 0));
+        assert!(world.engine.forgotten().contains(&owner(old)));
+    });
+}
+
+#[test]
+fn pictures_voices_and_changes_each_get_a_word() {
+    use crate::types::Media;
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.does(ANN, Event::Media { media: Media::Photo, caption: None });
+        world.does(ANN, Event::Media { media: Media::Voice, caption: None });
+        world.does(ANN, Event::Edited { text: "hm".into() });
+        world.does(ANN, Event::Media { media: Media::Photo, caption: Some("my dog".into()) });
+        pass_s(10).await;
+        let said = texts();
+        assert_eq!(world.read(ANN), [said.photo, said.voice, said.edited, "re: my dog".to_owned()]);
+    });
+}
+
+impl FakeStore {
+    /// What is remembered of a chat.
+    async fn profile(&self, chat: ChatId) -> crate::types::Profile {
+        let export = crate::ports::Store::export(self, BOT, chat).await.unwrap();
+        serde_json::from_value(export["profile"].clone()).unwrap()
+    }
+}
+
+#[test]
+fn a_neutral_message_is_felt_as_neutral() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.talk(ANN, "what time is it").await;
+        assert_eq!(world.modes(ANN), ["GENERAL"]);
+        assert_eq!(world.store.turns(BOT, ANN)[0].scores, Some(Scores::NEUTRAL));
+    });
+}

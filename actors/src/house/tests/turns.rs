@@ -1,0 +1,263 @@
+//! A turn: bursts, news, Stop, overload, retries, previews.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use friend_gguf::request::{GenerateError, SubmitError};
+
+use super::*;
+use crate::fakes::engine::Play;
+
+const STORY: &str = "once upon a time there was a very long story";
+
+#[test]
+fn a_burst_is_one_turn() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        for part in ["hi", "you there?", "hello"] {
+            world.says(ANN, part);
+            pass(ms(300)).await;
+        }
+        pass_s(5).await;
+        assert_eq!(world.read(ANN), ["re: hi you there? hello"]);
+        assert_eq!(world.turns(ANN), [person("hi\nyou there?\nhello"), friend("re: hi you there? hello")]);
+    });
+}
+
+#[test]
+fn a_burst_that_never_ends_is_answered_all_the_same() {
+    in_virtual_time(|| async {
+        let world = World::with(|config| config.conversation.max_cancels = 0);
+        for _ in 0..40 {
+            world.says(ANN, "a");
+            pass(ms(200)).await;
+        }
+        assert_eq!(world.read(ANN).len(), 1, "burst_max is 5 s of the 8 s so far");
+    });
+}
+
+#[test]
+fn a_new_message_during_generation_cancels_and_merges() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.engine.pace(ms(1000));
+        world.says(ANN, "tell me");
+        pass_s(2).await;
+        world.says(ANN, "a story");
+        pass_s(20).await;
+        assert_eq!(world.read(ANN), ["re: tell me a story"]);
+        assert_eq!(world.engine.cancelled(), 1);
+        assert_eq!(world.windows.observer.counters().outdated.load(Relaxed), 1);
+    });
+}
+
+#[test]
+fn after_max_cancels_the_answer_is_finished_first() {
+    in_virtual_time(|| async {
+        let world = World::with(|config| config.conversation.max_cancels = 2);
+        world.engine.pace(ms(1000));
+        for word in ["a", "b", "c"] {
+            world.says(ANN, word);
+            pass_s(2).await;
+        }
+        world.says(ANN, "late");
+        pass_s(30).await;
+        assert_eq!(world.engine.cancelled(), 2);
+        assert_eq!(world.read(ANN), ["re: a b c", "re: late"]);
+    });
+}
+
+#[test]
+fn stop_keeps_what_was_written() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.engine.pace(ms(1000));
+        world.engine.play([Play::Say(STORY.into())]);
+        world.says(ANN, "a story please");
+        pass(ms(4600)).await;
+        world.does(ANN, Event::StopGeneration);
+        pass_s(10).await;
+        assert_eq!(world.read(ANN), ["once upon a time"]);
+        assert_eq!(world.turns(ANN), [person("a story please"), friend("once upon a time")]);
+        assert_eq!((world.store.unanswered(), world.engine.cancelled()), (0, 1));
+        assert_eq!(world.windows.observer.counters().stopped.load(Relaxed), 1);
+    });
+}
+
+#[test]
+fn stop_behind_a_flood_is_heard() {
+    in_virtual_time(|| async {
+        let world = World::with(|config| config.conversation.inbox_rows = 4);
+        world.engine.pace(ms(1000));
+        for word in ["a", "b", "c", "d"] {
+            world.says(ANN, word);
+        }
+        pass_s(3).await;
+        world.commands(ANN, "stop");
+        pass_s(10).await;
+        assert_eq!(world.engine.cancelled(), 1);
+        assert_eq!(world.read(ANN).len(), 1);
+    });
+}
+
+#[test]
+fn stop_with_nothing_to_stop_says_so() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.commands(ANN, "stop");
+        pass_s(3).await;
+        assert_eq!(world.read(ANN), [texts().nothing_to_stop]);
+        assert!(world.engine.requests().is_empty());
+    });
+}
+
+#[test]
+fn words_then_stop_before_the_answer_are_kept_without_one() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.says(ANN, "tell me a story");
+        world.commands(ANN, "stop");
+        pass_s(5).await;
+        assert_eq!(world.read(ANN), [texts().stopped]);
+        assert_eq!(world.turns(ANN), [person("tell me a story")]);
+        assert!(world.engine.requests().is_empty());
+    });
+}
+
+#[test]
+fn reset_during_generation_cancels_even_an_answer_that_words_may_not() {
+    in_virtual_time(|| async {
+        let world = World::with(|config| config.conversation.max_cancels = 0);
+        world.engine.pace(ms(1000));
+        world.engine.play([Play::Say(STORY.into())]);
+        world.says(ANN, "tell me a story");
+        pass_s(3).await;
+        world.commands(ANN, "reset");
+        pass_s(3).await;
+        assert_eq!(world.read(ANN).len(), 1, "only the greeting: {:?}", world.read(ANN));
+        assert!(world.read(ANN)[0].contains("Arthur"));
+        assert_eq!((world.engine.cancelled(), world.store.unanswered()), (1, 0));
+        assert!(world.turns(ANN).is_empty());
+    });
+}
+
+#[test]
+fn the_greeting_hides_what_was_said_before() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.talk(ANN, "my cat is called Momo").await;
+        world.commands(ANN, "start");
+        pass_s(3).await;
+        world.talk(ANN, "hello").await;
+        let last = world.engine.requests().pop().unwrap().prompt;
+        assert_eq!(last.turns.len(), 1);
+        assert!(!last.text().contains("Momo"));
+        assert!(!world.engine.forgotten().is_empty(), "the lane is dropped too");
+    });
+}
+
+#[test]
+fn overload_is_told_once_and_answered_in_the_end() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        let full = Play::Refuse(SubmitError::Overloaded { queued: 256, wait: Duration::from_secs(10) });
+        world.engine.play(vec![full; 5]);
+        world.says(ANN, "hi");
+        pass_s(15).await;
+        world.says(ANN, "still there?");
+        pass_s(120).await;
+        let read = world.read(ANN);
+        assert!(read[0].contains("10 seconds"), "{read:?}");
+        assert_eq!(read[1..], ["re: hi still there?"]);
+    });
+}
+
+#[test]
+fn a_message_too_long_is_shortened_until_it_fits() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        let persona = Persona::arthur();
+        let rest = persona.intro.len() + persona.modes["GENERAL"].instruction.len();
+        // Little of the room is the message's own: many cuts.
+        world.engine.context_chars(rest + 200);
+        let long = format!("{} the end", "word ".repeat(700));
+        world.talk(ANN, &long).await;
+        let read = world.read(ANN);
+        assert!(read.len() == 1 && read[0].starts_with("re: ") && read[0].ends_with("the end"), "{read:?}");
+        assert_eq!(world.turns(ANN)[0], person(&long), "all of it is remembered");
+    });
+}
+
+#[test]
+fn an_empty_reply_is_tried_with_another_seed() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.engine.play([Play::Say("  ".into()), Play::Fail(GenerateError::Cancelled), Play::Say("there".into())]);
+        world.talk(ANN, "hi").await;
+        assert_eq!(world.read(ANN), ["there"]);
+        let seeds: std::collections::HashSet<u64> = world.engine.requests().iter().map(|r| r.seed).collect();
+        assert_eq!(seeds.len(), 3);
+    });
+}
+
+#[test]
+fn an_engine_that_lost_the_request_is_asked_again() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.engine.play([Play::Vanish, Play::Refuse(SubmitError::Busy), Play::Vanish]);
+        world.talk(ANN, "hi").await;
+        assert_eq!(world.read(ANN), ["re: hi"]);
+    });
+}
+
+#[test]
+fn a_failing_model_ends_in_an_apology_and_the_row_is_settled() {
+    for failure in [
+        GenerateError::Backend("on purpose".into()),
+        GenerateError::Expired,
+        GenerateError::Invalid("on purpose".into()),
+        GenerateError::PromptTooLong { needed: 100, available: 1 },
+    ] {
+        in_virtual_time(|| async {
+            let world = World::open();
+            world.engine.play(vec![Play::Fail(failure); 12]);
+            world.talk(ANN, "hi").await;
+            assert_eq!(world.read(ANN), [texts().failed]);
+            assert_eq!(world.store.unanswered(), 0);
+            assert_eq!(world.turns(ANN), [person("hi")], "the person's words stay");
+            assert_eq!(world.windows.observer.counters().gave_up.load(Relaxed), 1);
+        });
+    }
+}
+
+#[test]
+fn previews_have_an_id_and_no_blanks_around() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.engine.pace(ms(700));
+        world.engine.play([Play::Say(format!("  {STORY}"))]);
+        world.talk(ANN, "hi").await;
+        world.talk(ChatId(-5), "hi all").await;
+        let calls = world.messenger.calls();
+        let drafts =
+            calls.iter().filter_map(|(_, call)| if let Call::Draft(c, id, t) = call { Some((c, id, t)) } else { None });
+        let drafts: Vec<_> = drafts.collect();
+        assert!(drafts.len() > 2);
+        for (chat, id, text) in drafts {
+            assert!(*id != 0 && *chat == ANN, "groups get none");
+            assert!(!text.is_empty() && text.trim() == text && STORY.starts_with(text.as_str()), "{text:?}");
+        }
+    });
+}
+
+#[test]
+fn typing_ends_where_no_answer_follows() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.says(ANN, "hi");
+        pass(ms(100)).await;
+        world.commands(ANN, "reset");
+        pass_s(60).await;
+        let typed = world.messenger.calls().iter().filter(|(_, call)| *call == Call::Typing(ANN)).count();
+        assert_eq!(typed, 1, "it would last three minutes");
+    });
+}
