@@ -206,6 +206,9 @@ impl Desk {
             let apology = self.say(&self.persona.texts.failed);
             return Ok(Answered::Change(Box::new(Change { done: chat.rows.to_vec(), ..apology })));
         }
+        if let Some(care) = self.care(step, inbox) {
+            return Ok(Answered::Change(Box::new(Change { done: chat.rows.to_vec(), ..care })));
+        }
         let change = match &step.deed {
             Deed::Nothing => Change::default(),
             Deed::Reply(incoming) => match incoming.event {
@@ -236,7 +239,8 @@ impl Desk {
         let done = chat.rows.to_vec();
         let mut profile = chat.state.profile.clone();
         profile.inactive = false;
-        if let Some(written) = self.written_answer(&words.0) {
+        if asks_if_bot(&words.0) {
+            let written = self.named(&self.persona.texts.honest);
             let turns = vec![turn(Role::Person, &words.0), turn(Role::Friend, &written)];
             return Ok(Answered::Change(Box::new(Change {
                 done,
@@ -307,16 +311,6 @@ impl Desk {
     async fn feel(&self, text: &str) -> Felt {
         let asked = self.emotion.send(ScoreText { text: text.to_owned() }).await;
         asked.unwrap_or(Felt { scores: Scores::NEUTRAL, degraded: true })
-    }
-
-    /// The answer to words that must not be left to a model.
-    fn written_answer(&self, text: &str) -> Option<String> {
-        if self.safety.concerns(text) {
-            self.observer.care();
-            Some(self.safety.answer.trim().to_owned())
-        } else {
-            asks_if_bot(text).then(|| self.named(&self.persona.texts.honest))
-        }
     }
 
     /// Waits until nothing new has come for a while, or the process is to end.

@@ -1,9 +1,9 @@
 //! What is answered without the model: commands, buttons, pictures, people who come and go.
 
-use crate::conversation::{Chat, Desk};
-use crate::ports::{Change, StoreError};
-use crate::reception::{FLIRT_NO, FLIRT_YES, FORGET_NO, FORGET_YES};
-use crate::types::{Button, Event, Incoming, Label, Media, Outgoing, Profile, Scores};
+use crate::conversation::{Chat, Desk, turn};
+use crate::ports::{Change, Pending, StoreError};
+use crate::reception::{Deed, FLIRT_NO, FLIRT_YES, FORGET_NO, FORGET_YES, Step, words};
+use crate::types::{Button, Event, Incoming, Label, Media, Outgoing, Profile, Role, Scores};
 
 /// The commands that Telegram's menu shows: name and description.
 pub const COMMANDS: [(&str, &str); 8] = [
@@ -41,6 +41,24 @@ impl Desk {
             // Empty words, a stop that came after the answer, or a move that is done.
             Event::Text { .. } | Event::StopGeneration | Event::Migrated { .. } => Change::default(),
         })
+    }
+
+    /// The written answer to words that speak of self-harm, wherever they stand: also in an edit, or where they would be
+    /// cut, hushed or overtaken.
+    pub(crate) fn care(&self, step: &Step, inbox: &[Pending]) -> Option<Change> {
+        let settled = inbox.iter().filter(|row| step.rows.contains(&row.seq));
+        let texts: Vec<&str> = settled.filter_map(|row| written(&row.incoming.event)).collect();
+        let concerned = texts.iter().any(|text| self.safety.concerns(text)) || self.safety.concerns(&texts.join("\n"));
+        if !concerned {
+            return None;
+        }
+        self.observer.care();
+        let answer = self.named(self.safety.answer.trim());
+        let turns = match &step.deed {
+            Deed::Answer(words) | Deed::Hush(words) => vec![turn(Role::Person, &words.0), turn(Role::Friend, &answer)],
+            Deed::Reply(_) | Deed::Nothing => Vec::new(),
+        };
+        Some(Change { turns, ..self.say(&answer) })
     }
 
     async fn command(&self, chat: &Chat<'_>, name: &str) -> Result<Change, StoreError> {
@@ -127,6 +145,11 @@ impl Desk {
             rules.neutral_mode,
         )
     }
+}
+
+/// All that a person wrote, whether or not it is answered by the model.
+fn written(event: &Event) -> Option<&str> {
+    if let Event::Edited { text } = event { Some(text) } else { words(event) }
 }
 
 /// A question with buttons in one row.

@@ -25,10 +25,12 @@ struct State {
     sent: Vec<(ChatId, Outgoing)>,
     last_id: i64,
     delay: Duration,
+    delays: HashMap<&'static str, Duration>,
     faults: Vec<Fault>,
     calls: HashMap<&'static str, usize>,
-    /// Turns with these words make the caller panic.
-    poison: Option<String>,
+    fenced: usize,
+    /// Turns with these words make the caller panic, this often.
+    poison: HashMap<String, u32>,
 }
 
 #[derive(Debug, Default)]
@@ -70,14 +72,19 @@ impl FakeStore {
         self.state().faults.push(Fault { method: Some(method), times, error: StoreError::Stopped, applied: true });
     }
 
-    /// Remembering a turn that contains these words panics, again and again, in the caller.
-    pub fn panic_at_turns_with(&self, words: &str) {
-        self.state().poison = Some(words.to_owned());
+    /// Remembering a turn that contains these words panics in the caller, this often.
+    pub fn panic_at_turns_with(&self, words: &str, times: u32) {
+        self.state().poison.insert(words.to_owned(), times);
     }
 
-    /// Every call from now on takes this long, on tokio's clock.
+    /// Every call from now on takes this long, on tokio's clock. What it does happens in the middle.
     pub fn delay(&self, delay: Duration) {
         self.state().delay = delay;
+    }
+
+    /// As [`FakeStore::delay`], for one method.
+    pub fn delay_of(&self, method: &'static str, delay: Duration) {
+        self.state().delays.insert(method, delay);
     }
 
     /// Calls of one method so far, failed ones included.
@@ -101,6 +108,11 @@ impl FakeStore {
         self.state().outbox.values().map(|(_, row)| row.clone()).collect()
     }
 
+    /// Changes that were refused because another owner had the chat.
+    pub fn fenced(&self) -> usize {
+        self.state().fenced
+    }
+
     /// Inbox rows without an answer, of all chats.
     pub fn unanswered(&self) -> usize {
         self.state().inbox.len()
@@ -119,21 +131,37 @@ impl FakeStore {
         let delay = {
             let mut state = self.state();
             *state.calls.entry(method).or_default() += 1;
-            state.delay
+            state.delays.get(method).copied().unwrap_or(state.delay)
         };
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
-        }
-        let mut state = self.state();
-        match state.take_fault(method) {
-            Some(fault) if fault.applied => work(&mut state).and(Err(fault.error)),
-            Some(fault) => Err(fault.error),
-            None => work(&mut state),
-        }
+        let half = || async {
+            if !delay.is_zero() {
+                tokio::time::sleep(delay / 2).await;
+            }
+        };
+        half().await;
+        let outcome = {
+            let mut state = self.state();
+            match state.take_fault(method) {
+                Some(fault) if fault.applied => work(&mut state).and(Err(fault.error)),
+                Some(fault) => Err(fault.error),
+                None => work(&mut state),
+            }
+        };
+        half().await;
+        outcome
     }
 }
 
 impl State {
+    fn is_poisoned(&mut self, change: &Change) -> bool {
+        let said = |words: &str| change.turns.iter().any(|turn| turn.text.contains(words));
+        let Some((_, left)) = self.poison.iter_mut().find(|(words, left)| **left > 0 && said(words)) else {
+            return false;
+        };
+        *left -= 1;
+        true
+    }
+
     fn take_fault(&mut self, method: &'static str) -> Option<Fault> {
         let due = self.faults.iter_mut().find(|fault| fault.times > 0 && fault.method.is_none_or(|m| m == method))?;
         due.times -= 1;
@@ -146,7 +174,10 @@ impl State {
     }
 
     fn finish(&mut self, bot: i64, chat: ChatId, epoch: i64, change: Change) -> Result<(), StoreError> {
-        let known = self.chats.get_mut(&(bot, chat)).filter(|known| known.epoch == epoch).ok_or(StoreError::Fenced)?;
+        let Some(known) = self.chats.get_mut(&(bot, chat)).filter(|known| known.epoch == epoch) else {
+            self.fenced += 1;
+            return Err(StoreError::Fenced);
+        };
         known.generation += i64::from(change.reset);
         let generation = known.generation;
         known.turns.extend(change.turns.into_iter().map(|turn| (generation, turn)));
@@ -255,10 +286,8 @@ impl Store for FakeStore {
     }
 
     async fn finish(&self, bot: i64, chat: ChatId, epoch: i64, change: Change) -> Result<(), StoreError> {
-        let poison = self.state().poison.clone();
-        if poison.is_some_and(|poison| change.turns.iter().any(|turn| turn.text.contains(&poison))) {
-            panic!("on purpose: a test poisoned these words");
-        }
+        let poisoned = self.state().is_poisoned(&change);
+        assert!(!poisoned, "on purpose: a test poisoned these words");
         self.call("finish", |state| state.finish(bot, chat, epoch, change)).await
     }
 

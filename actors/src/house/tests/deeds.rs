@@ -140,6 +140,28 @@ fn care_and_honesty_are_not_left_to_the_model() {
 }
 
 #[test]
+fn care_finds_words_that_are_hushed_overtaken_or_edited() {
+    in_virtual_time(|| async {
+        let care = Safety::default().answer;
+        for after in ["stop", "start"] {
+            let world = World::open();
+            world.says(ANN, "i want to die");
+            world.commands(ANN, after);
+            pass_s(10).await;
+            assert_eq!(world.read(ANN)[0], care, "/{after}");
+        }
+        let world = World::open();
+        world.does(ANN, Event::Edited { text: "i want to die".into() });
+        pass_s(10).await;
+        for words in ["suicide.", "nothing more to say"] {
+            world.says(ANN, words);
+        }
+        pass_s(10).await;
+        assert_eq!(world.read(ANN), [care.clone(), care]);
+    });
+}
+
+#[test]
 fn why_tells_the_last_choice() {
     in_virtual_time(|| async {
         let world = World::open();

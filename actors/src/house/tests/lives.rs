@@ -138,3 +138,38 @@ fn words_that_come_during_shutdown_wait_for_the_next_start() {
         assert_eq!((world.read(ANN), world.read(BEN)), (vec!["re: hi".to_owned()], vec!["re: hello".to_owned()]));
     });
 }
+
+#[test]
+fn a_session_is_never_let_go_with_a_wake_up_on_its_way() {
+    in_virtual_time(|| async {
+        let world = World::with(|config| {
+            config.max_sessions = 2;
+            config.conversation.burst_quiet = ms(3);
+            config.poller.sweep_every = ms(7);
+        });
+        world.store.delay_of("pending", ms(4));
+        for round in 0..400 {
+            world.says(ChatId(1 + round % 5), "hi");
+            pass(ms(round as u64 % 11)).await;
+        }
+        pass_s(600).await;
+        assert_eq!(world.store.unanswered(), 0);
+        assert!(world.store.calls("claim") > 20, "sessions came and went");
+        assert_eq!(world.store.fenced(), 0, "two sessions had one chat");
+    });
+}
+
+#[test]
+fn words_that_come_while_the_inbox_is_found_empty_do_not_wait_for_a_sweep() {
+    in_virtual_time(|| async {
+        for late in 0..60 {
+            let world = World::with(|config| config.poller.sweep_every = Duration::from_secs(3600));
+            world.store.delay_of("pending", ms(400));
+            world.says(ANN, "hi");
+            pass(ms(1000 + 25 * late)).await;
+            world.says(ANN, "wait");
+            pass_s(20).await;
+            assert_eq!(world.store.unanswered(), 0, "{late}");
+        }
+    });
+}

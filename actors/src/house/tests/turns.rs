@@ -172,6 +172,20 @@ fn overload_is_told_once_and_answered_in_the_end() {
 }
 
 #[test]
+fn stop_is_heard_while_an_answer_waits_for_the_engine() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.engine.play(vec![Play::Refuse(SubmitError::Overloaded { queued: 9, wait: Duration::from_secs(10) }); 50]);
+        world.says(ANN, "hi");
+        pass_s(5).await;
+        world.commands(ANN, "stop");
+        pass_s(5).await;
+        assert_eq!(world.read(ANN)[1..], [texts().stopped]);
+        assert_eq!((world.store.unanswered(), world.turns(ANN)), (0, vec![person("hi")]));
+    });
+}
+
+#[test]
 fn a_message_too_long_is_shortened_until_it_fits() {
     in_virtual_time(|| async {
         let world = World::open();
