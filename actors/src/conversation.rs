@@ -182,7 +182,8 @@ impl Desk {
             let change = match self.settle(&chat, &step, &inbox).await? {
                 Answered::Change(change) => *change,
                 Answered::Outdated => {
-                    cancels += 1;
+                    // Who adds one message may add another: each answer begun too early is wasted.
+                    (quiet, cancels) = (false, cancels + 1);
                     continue;
                 }
                 Answered::Moved => return Ok(Outcome::Moved),

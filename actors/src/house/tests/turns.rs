@@ -51,6 +51,23 @@ fn a_new_message_during_generation_cancels_and_merges() {
 }
 
 #[test]
+fn a_burst_during_generation_cancels_once() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.engine.pace(ms(1000));
+        world.says(ANN, "a");
+        pass_s(2).await;
+        for word in ["b", "c", "d"] {
+            world.says(ANN, word);
+            pass(ms(300)).await;
+        }
+        pass_s(30).await;
+        assert_eq!(world.read(ANN), ["re: a b c d"]);
+        assert_eq!((world.engine.cancelled(), world.engine.requests().len()), (1, 2));
+    });
+}
+
+#[test]
 fn after_max_cancels_the_answer_is_finished_first() {
     in_virtual_time(|| async {
         let world = World::with(|config| config.conversation.max_cancels = 2);
