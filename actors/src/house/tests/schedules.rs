@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::fakes::engine::Play;
-use crate::ports::{Store as _, StoreError};
+use crate::ports::{OutState, Store as _, StoreError};
 use friend_gguf::request::{GenerateError, SubmitError};
 
 const CHATS: i64 = 4;
@@ -75,9 +75,16 @@ async fn schedule(seed: u64) {
         }
         let answers =
             |texts: Vec<String>| texts.into_iter().filter(|text| text.starts_with("re: ")).collect::<Vec<_>>();
-        let kept = answers(turns.into_iter().map(|turn| turn.1).collect());
+        let mut kept = answers(turns.into_iter().map(|turn| turn.1).collect());
         let mut read = answers(world.read(ChatId(chat + 1)));
         read.dedup(); // A send that was perhaps done is done once more.
+        // Two crashes in the midst of one and the same send: the policy is not to send a third time.
+        let given_up =
+            world.store.outbox().into_iter().filter(|row| row.state == OutState::Ambiguous && row.attempts > 1);
+        let given_up: Vec<Outgoing> = given_up.map(|row| row.outgoing).collect();
+        let is_given_up =
+            |text: &String| given_up.contains(&Outgoing::Text { text: text.clone(), buttons: Vec::new() });
+        kept.retain(|text| read.contains(text) || !is_given_up(text));
         assert_eq!(read, kept, "seed {seed}, chat {chat}: what is remembered is what was read");
     }
 }
