@@ -99,6 +99,11 @@ async fn company_does_not_change_a_score() {
     assert!(largest_difference(&together[4], &together[5]) > 0.1, "the scores say something at all");
 }
 
+/// How far the same file's probabilities may lie apart on two processors: ONNX Runtime picks its int8 kernels by the
+/// instructions there are. Seen between AVX-512 and AVX2: 0.007. On one machine Rust and Python agree to 1e-4, which
+/// `make emotion-eval` shows; a mistake in tokens or inputs moves some of these scores by 0.1 and more.
+const ACROSS_PROCESSORS: f32 = 0.02;
+
 #[tokio::test]
 async fn scores_are_those_of_python() {
     #[derive(Deserialize)]
@@ -113,7 +118,7 @@ async fn scores_are_those_of_python() {
     for (row, ours) in rows.iter().zip(scores) {
         for label in Label::ALL {
             let difference = (ours.get(label) - row.probabilities[label.name()]).abs();
-            assert!(difference <= 1e-4, "{:?}: {} differs by {difference}", row.text, label.name());
+            assert!(difference <= ACROSS_PROCESSORS, "{:?}: {} differs by {difference}", row.text, label.name());
         }
     }
 }

@@ -58,7 +58,7 @@ sections! {
         inter_token_target_ms: u64 = 100, 5..=10000;
     }
 
-    /// The emotion classifier, and how its scores are smoothed.
+    /// The emotion classifier. How its scores are smoothed is the persona's.
     Emotion in "emotion" {
         /// Folder with model.onnx, tokenizer.json and config.json.
         model: PathBuf = PathBuf::from("models/emotion");
@@ -77,10 +77,6 @@ sections! {
         queue_messages: usize = 1024, 1..=100000;
         /// After this the conversation goes on as if the message were neutral, in milliseconds.
         deadline_ms: u64 = 1500, 10..=60000;
-        /// Messages after which an old mood counts half; 0 forgets at once (no smoothing).
-        half_life_messages: f32 = 1.0, 0.0..=100.0;
-        /// How far a score must cross a threshold to change the mode back, as a probability.
-        hysteresis: f32 = 0.05, 0.0..=0.5;
     }
 
     /// Who the friend is.

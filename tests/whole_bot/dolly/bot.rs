@@ -2,64 +2,44 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use ai_friend::adapters::onnx::LIBRARY;
-use ai_friend::app::{self, Mind};
-use ai_friend::config::{Config, Secret};
-use friend_actors::house::Windows;
-use friend_actors::ports::{Engine, Messenger};
+use ai_friend::app::Mind;
+use friend_actors::ports::Engine;
 use friend_actors::report::TurnReport;
 use friend_gguf::request::{EngineStatus, ModelInfo, OwnerId, Request, SubmitError, Ticket, Usage};
-use friend_sim::bot_api::{self, BotApi, DEFAULT_TOKEN, Limits, Server, User};
+use friend_sim::bot_api::User;
 use tempfile::TempDir;
 use tokio::sync::broadcast;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::running::{self, PATIENCE, Running};
 
 /// A running bot and one person who talks to it.
 pub struct Bot {
     user: User,
     recorder: Arc<Recorder>,
     reports: broadcast::Receiver<TurnReport>,
-    server: Server,
-    house: JoinHandle<anyhow::Result<()>>,
-    stop: CancellationToken,
-    _folder: TempDir,
+    running: Running,
+    _models: TempDir,
 }
 
 impl Bot {
     /// Converts and loads the model of a folder, with the reference's persona.
     pub async fn start(model: &Path, adapter: Option<&Path>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let cache = std::env::var_os("AI_FRIEND_MODELS").map_or_else(|| project.join("models/cache"), Into::into);
-        let mut config = Config::default();
+        let models = tempfile::tempdir().unwrap();
+        let mut config = running::config();
         config.model.name = model.to_str().unwrap().to_owned();
         config.model.adapter = adapter.map(Path::to_owned);
         (config.model.context_tokens, config.model.kv_tokens) = (1024, 2048);
-        config.models.dir = folder.path().join("models");
-        config.emotion.model = project.join("models/emotion");
-        config.emotion.onnxruntime = Some(project.join(cache).join(LIBRARY));
+        config.models.dir = models.path().to_owned();
         config.persona.path = Some("reference".into());
-        config.conversation.burst_quiet_ms = 0;
 
         let mut mind = Mind::load(&config).unwrap();
         let recorder = Arc::new(Recorder { engine: mind.engine.clone(), prompts: Mutex::default() });
         mind.engine = recorder.clone();
-        let settings = bot_api::Config { limits: Limits::off(), ..bot_api::Config::default() };
-        let server = BotApi::start(settings).await.unwrap();
-        let token = Secret::new(DEFAULT_TOKEN);
-        let telegram: Arc<dyn Messenger> = Arc::new(app::telegram_with(&config, server.url(), token).unwrap());
-        let store = app::store(&folder.path().join("data"), &config).unwrap();
-        let (windows, stop) = (Windows::default(), CancellationToken::new());
-        let reports = windows.observer.watch();
-        let parts = mind.parts(telegram.me().await.unwrap().id, telegram, store, &config);
-        let house = actix::spawn(app::serve(parts, app::house_config(&config), windows, stop.clone()));
-        let user = server.control().user(1, "Anna");
-        Self { user, recorder, reports, server, house, stop, _folder: folder }
+        let running = Running::start(&config, &mind).await;
+        let reports = running.windows.observer.watch();
+        let user = running.server.control().user(1, "Anna");
+        Self { user, recorder, reports, running, _models: models }
     }
 
     /// Says something and waits for the answer.
@@ -85,9 +65,7 @@ impl Bot {
 
     /// Ends the bot and the emulator.
     pub async fn stop(self) {
-        self.stop.cancel();
-        self.house.await.unwrap().unwrap();
-        self.server.shutdown().await;
+        self.running.stop().await;
     }
 }
 

@@ -1,0 +1,7 @@
+//! The whole bot with its real models (language model, ONNX Runtime, SQLite) over HTTP to the emulator of Telegram's Bot
+//! API: what its users live through.
+
+mod dolly;
+mod process;
+mod running;
+mod talk;
