@@ -44,16 +44,7 @@ impl Mind {
     pub fn load(config: &Config) -> Result<Self> {
         let persona = Arc::new(persona(config)?);
         let scorer: Arc<dyn Scorer> = Arc::new(scorer(config)?);
-        let resolved = crate::models::resolve(config)?;
-        let engine = friend_gguf::llama::start(engine_config(config, &resolved))
-            .with_context(|| format!("the model {} cannot be started", config.model.name))?;
-        let engine: Arc<dyn Engine> = Arc::new(engine);
-        let kind = match persona.template {
-            TemplateKind::Auto => resolved.template.unwrap_or_default(),
-            asked => asked,
-        };
-        let template = Template::for_model(kind, engine.model())
-            .with_context(|| format!("the persona {} does not fit the model", persona.name))?;
+        let Thinker { engine, template, .. } = thinker(config, &persona)?;
         Ok(Self { persona, engine, template, scorer })
     }
 
@@ -70,6 +61,35 @@ impl Mind {
             safety: safety(config),
         }
     }
+}
+
+/// The language model, started, and how it is written to.
+pub struct Thinker {
+    /// The batching engine with its model.
+    pub engine: Arc<dyn Engine>,
+    /// How prompts are written for that model.
+    pub template: Template,
+    /// The file that is served.
+    pub gguf: PathBuf,
+    /// Its adapter in GGUF, and how strongly it acts.
+    pub adapter: Option<(PathBuf, f32)>,
+}
+
+/// Prepares and starts the model that the settings name.
+///
+/// # Errors
+/// A model that cannot be had or started, a persona that does not fit it.
+pub fn thinker(config: &Config, persona: &Persona) -> Result<Thinker> {
+    let resolved = crate::models::resolve(config)?;
+    let engine = friend_gguf::llama::start(engine_config(config, &resolved))
+        .with_context(|| format!("the model {} cannot be started", config.model.name))?;
+    let kind = match persona.template {
+        TemplateKind::Auto => resolved.template.unwrap_or_default(),
+        asked => asked,
+    };
+    let template = Template::for_model(kind, engine.model())
+        .with_context(|| format!("the persona {} does not fit the model", persona.name))?;
+    Ok(Thinker { engine: Arc::new(engine), template, gguf: resolved.gguf, adapter: resolved.adapter })
 }
 
 /// The persona that the settings name.

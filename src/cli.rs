@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and how flags become settings. What the commands do is the application's.
 
+pub mod evaluate;
 pub mod models;
 
 use std::path::PathBuf;
@@ -103,6 +104,8 @@ pub enum Command {
     Botapi(Botapi),
     /// Lists and prepares language models
     Models(models::Models),
+    /// Measures the model on written conversations: loss of the replies, or its own replies
+    Evaluate(evaluate::Evaluate),
     /// Shows settings
     Config(Config),
 }
@@ -203,7 +206,9 @@ mod tests {
     fn the_command_line_is_sound_and_its_help_names_every_command() {
         Cli::command().debug_assert();
         let help = Cli::command().render_long_help().to_string();
-        for command in ["run", "demo", "chat", "check", "score", "botapi", "models", "config", "TG_BOT_TOKEN"] {
+        for command in
+            ["run", "demo", "chat", "check", "score", "botapi", "models", "evaluate", "config", "TG_BOT_TOKEN"]
+        {
             assert!(help.contains(command), "{command} is missing from --help");
         }
     }

@@ -5,6 +5,7 @@ pub mod app;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod evaluate;
 pub mod models;
 pub mod score;
 pub mod terminal;

@@ -4,6 +4,7 @@ pub mod botapi;
 pub mod chat;
 pub mod check;
 pub mod demo;
+pub mod evaluate;
 pub mod run;
 pub mod score;
 
@@ -26,7 +27,10 @@ pub fn dispatch(cli: &Cli) -> Result<ExitCode> {
     }
     let loaded = cli.load_config()?;
     let config = loaded.config;
-    let quiet = matches!(cli.command, Command::Demo | Command::Chat | Command::Score(_) | Command::Models(_));
+    let quiet = matches!(
+        cli.command,
+        Command::Demo | Command::Chat | Command::Score(_) | Command::Models(_) | Command::Evaluate(_)
+    );
     start_log(&config, quiet);
     match &cli.command {
         Command::Run => run::run(&config),
@@ -35,6 +39,7 @@ pub fn dispatch(cli: &Cli) -> Result<ExitCode> {
         Command::Check => check::check(&config),
         Command::Score(score) => score::score(score, &config),
         Command::Botapi(botapi) => botapi::botapi(botapi),
+        Command::Evaluate(evaluate) => evaluate::evaluate(evaluate, &config),
         Command::Models(models) => crate::models::run(models, &config),
         Command::Config(_) => Ok(ExitCode::SUCCESS),
     }

@@ -13,6 +13,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::{StartError, library, load_model};
 use crate::convert::{Expected, ExpectedPrompt, Progress, preflight};
+use crate::request::Piece;
 
 /// What to compare.
 #[derive(Clone, Debug)]
@@ -169,16 +170,22 @@ impl Exact {
 /// One sequence in an exact context.
 pub struct Run<'model> {
     model: &'model LlamaModel,
-    context: LlamaContext<'model>,
-    tokens: u32,
+    pub(super) context: LlamaContext<'model>,
+    /// The context's length.
+    pub(super) tokens: u32,
     position: u32,
 }
 
 impl Run<'_> {
     /// Token ids of a text, control tokens recognised. Normalised first (NFC), which llama.cpp leaves to its caller.
     pub fn tokenize(&self, text: &str) -> Vec<u32> {
-        let text: String = text.nfc().collect();
-        let tokens = self.model.vocab().tokenize(text.as_bytes(), false, true);
+        self.tokenize_piece(&Piece::template(text))
+    }
+
+    /// Token ids of a prompt's piece.
+    pub fn tokenize_piece(&self, piece: &Piece) -> Vec<u32> {
+        let text: String = piece.text.nfc().collect();
+        let tokens = self.model.vocab().tokenize(text.as_bytes(), false, piece.special);
         tokens.into_iter().filter_map(|token| u32::try_from(token.0).ok()).collect()
     }
 

@@ -1,0 +1,137 @@
+//! The engine beside llama.cpp's own tools on the same machine and file: `make bench-engine`.
+//!
+//! `roof` compares steady decoding with `llama-batched-bench`, `peer` a conversation trace with `llama-server` over the
+//! same loopback HTTP client, `stall` what a long history does to others, `sequential` one message at a time, `soak` a
+//! long run. A and B take turns; medians with their spread are printed, and written as JSON.
+
+mod client;
+mod peer;
+mod plot;
+mod roof;
+mod shim;
+mod soak;
+mod trace;
+
+use std::path::PathBuf;
+
+use friend_gguf::llama;
+use serde_json::{Map, Value, json};
+
+/// What the command line says.
+pub struct Options {
+    /// The GGUF that both sides serve.
+    pub model: PathBuf,
+    /// llama.cpp's roof, if it was built.
+    pub batched_bench: Option<PathBuf>,
+    /// llama.cpp's server, if it was built.
+    pub server: Option<PathBuf>,
+    /// How often each side runs.
+    pub rounds: usize,
+    /// Threads of both sides.
+    pub threads: u32,
+    /// Numbers of users.
+    pub users: Vec<usize>,
+    /// Minutes of the long run.
+    pub minutes: f64,
+    /// Where the results go.
+    pub json: Option<PathBuf>,
+}
+
+const USAGE: &str = "usage: bench_engine roof|busy|peer|stall|sequential|soak|plot|all --model FILE [--batched-bench FILE] \
+[--server FILE] [--rounds N] [--threads N] [--users 1,8,32,64] [--minutes M] [--json FILE]";
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    llama::reexec_with_passive_wait();
+    let mut arguments = std::env::args().skip(1);
+    let what = arguments.next().ok_or(USAGE)?;
+    let options = parse(arguments)?;
+    let mut results = Map::new();
+    let parts: &[&str] = if what == "all" { &["roof", "busy", "peer", "stall", "sequential"] } else { &[&what] };
+    for part in parts {
+        let result = match *part {
+            "roof" => roof::run(&options)?,
+            "busy" => roof::busy_neighbour(&options)?,
+            "peer" => peer::run(&options)?,
+            "stall" => peer::stall(&options)?,
+            "sequential" => roof::sequential(&options)?,
+            "soak" => soak::run(&options)?,
+            "plot" => plot::run(&options)?,
+            _ => return Err(USAGE.into()),
+        };
+        results.extend(result);
+        if let Some(path) = &options.json {
+            write(path, &options, &results)?;
+        }
+    }
+    Ok(())
+}
+
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, Box<dyn std::error::Error>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut options = Options {
+        model: PathBuf::new(),
+        batched_bench: None,
+        server: None,
+        rounds: 3,
+        threads: u32::try_from(threads)?,
+        users: vec![1, 8, 32, 64],
+        minutes: 2.0,
+        json: None,
+    };
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().ok_or(USAGE)?;
+        match name.as_str() {
+            "--model" => options.model = value.into(),
+            "--batched-bench" => options.batched_bench = Some(value.into()),
+            "--server" => options.server = Some(value.into()),
+            "--rounds" => options.rounds = value.parse()?,
+            "--threads" => options.threads = value.parse()?,
+            "--users" => options.users = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            "--minutes" => options.minutes = value.parse()?,
+            "--json" => options.json = Some(value.into()),
+            _ => return Err(USAGE.into()),
+        }
+    }
+    if options.model.as_os_str().is_empty() {
+        return Err(USAGE.into());
+    }
+    Ok(options)
+}
+
+/// Adds to what the file holds of earlier parts.
+fn write(path: &PathBuf, options: &Options, results: &Map<String, Value>) -> Result<(), Box<dyn std::error::Error>> {
+    let old = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Map<String, Value>>(&bytes).ok());
+    let mut all = old.unwrap_or_default();
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let processor = read("/proc/cpuinfo");
+    let processor = processor.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned();
+    let processor = processor.trim_start_matches([' ', '\t', ':']);
+    let commit = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    let commit = commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+    all.insert("machine".into(), json!({ "processor": processor, "cores": cores, "load_1min": load }));
+    all.insert("commit".into(), json!(commit));
+    all.insert("model".into(), json!(options.model.file_name().map(|name| name.to_string_lossy())));
+    all.extend(results.clone());
+    std::fs::write(path, serde_json::to_string_pretty(&all)? + "\n")?;
+    Ok(())
+}
+
+/// The value below which a share of the values lies.
+pub fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let index = ((sorted.len() as f64 - 1.0) * share).round() as usize;
+    sorted.get(index).copied().unwrap_or(f64::NAN)
+}
+
+/// The middle value.
+pub fn median(values: &[f64]) -> f64 {
+    percentile(values, 0.5)
+}
+
+/// Median and spread, to print.
+pub fn spread(values: &[f64]) -> String {
+    format!("{:.1} ({:.1} to {:.1})", median(values), percentile(values, 0.0), percentile(values, 1.0))
+}

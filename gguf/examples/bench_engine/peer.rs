@@ -1,0 +1,223 @@
+//! The conversation trace and the stall, ours and llama-server's, over the same client.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use friend_gguf::llama;
+use friend_gguf::request::EngineConfig;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Map, Value, json};
+
+use crate::roof::{Roof, batched_bench};
+use crate::trace::{ANSWER, Seen, Side, TURNS, body, play, words};
+use crate::{Options, client, median, percentile, shim, spread};
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// KV cells of both sides.
+const CELLS: u32 = 32_768;
+/// Users at which the roof's bound is computed.
+const BOUND_USERS: usize = 32;
+
+/// The trace by users; the peer's best of its settings.
+pub fn run(options: &Options) -> Outcome<Map<String, Value>> {
+    let mut by_users = Map::new();
+    let mut bound_ratio = Value::Null;
+    println!(
+        "| users | side | tokens/s | TTFT p50 s | TTFT p99 s | ITL p99 s | prompt tokens |\n|---|---|---|---|---|---|---|"
+    );
+    for &users in &options.users {
+        let mut ours = Vec::new();
+        let mut peers: [Vec<Seen>; 2] = [Vec::new(), Vec::new()];
+        let mut roofs = Vec::new();
+        for round in 0..options.rounds {
+            if let Some(bench) = options.batched_bench.as_ref().filter(|_| users == BOUND_USERS) {
+                roofs.push(batched_bench(bench, options, users)?);
+            }
+            ours.push(play(our_side(options, users)?, Side::Ours, users, round as u64 + 1)?);
+            if let Some(server) = &options.server {
+                for (unified, seen) in [true, false].into_iter().zip(&mut peers) {
+                    let running = Server::start(server, options, users, unified)?;
+                    seen.push(play(running.address, Side::Peer, users, round as u64 + 1)?);
+                }
+            }
+        }
+        print("ours", users, &ours);
+        if !roofs.is_empty() {
+            bound_ratio = json!(of_bound(users, &ours, &roofs));
+        }
+        if peers[0].is_empty() {
+            continue;
+        }
+        print("llama-server, unified KV", users, &peers[0]);
+        print("llama-server, split KV", users, &peers[1]);
+        by_users.insert(users.to_string(), compare(users, &ours, &peers));
+    }
+    let at_32 = by_users.get("32").cloned().unwrap_or(Value::Null);
+    Ok(Map::from_iter([
+        ("peer".into(), at_32),
+        ("peer_by_users".into(), Value::Object(by_users)),
+        ("bound_ratio".into(), bound_ratio),
+    ]))
+}
+
+/// Our tokens per second over what the roof would allow this trace: our prompt tokens at its prefill speed, then the
+/// answers at its decoding speed, with nothing in between.
+fn of_bound(users: usize, ours: &[Seen], roofs: &[Roof]) -> f64 {
+    let middle = |values: Vec<f64>| median(&values);
+    let prefill = middle(roofs.iter().map(|roof| roof.prefill).collect());
+    let decode = middle(roofs.iter().map(|roof| roof.decode).collect());
+    let tokens = (users * TURNS) as f64 * f64::from(ANSWER);
+    let prompts = middle(ours.iter().map(|seen| seen.prompt_tokens).collect());
+    let bound = tokens / (tokens / decode + prompts / prefill);
+    let ratio = middle(ours.iter().map(|seen| seen.tokens).collect()) / bound;
+    println!(
+        "bound at {users} users: {bound:.1} tokens/s (prefill {prefill:.0}, decode {decode:.0}); ours is {ratio:.2} of it"
+    );
+    ratio
+}
+
+/// Each ours ÷ the better of the peer's settings.
+fn compare(users: usize, ours: &[Seen], peers: &[Vec<Seen>; 2]) -> Value {
+    let middle = |seen: &[Seen], value: fn(&Seen) -> f64| median(&seen.iter().map(value).collect::<Vec<_>>());
+    let least = |value: fn(&Seen) -> f64| peers.iter().map(|peer| middle(peer, value)).fold(f64::INFINITY, f64::min);
+    let most = |value: fn(&Seen) -> f64| peers.iter().map(|peer| middle(peer, value)).fold(0.0, f64::max);
+    json!({
+        "users": users,
+        "tokens_ratio": middle(ours, |seen| seen.tokens) / most(|seen| seen.tokens),
+        "ttft_p50_ratio": middle(ours, |seen| seen.ttft_p50) / least(|seen| seen.ttft_p50),
+        "ttft_p99_ratio": middle(ours, |seen| seen.ttft_p99) / least(|seen| seen.ttft_p99),
+        "itl_p99_ratio": middle(ours, |seen| seen.itl_p99) / least(|seen| seen.itl_p99),
+        "prompt_tokens_ratio": middle(ours, |seen| seen.prompt_tokens) / least(|seen| seen.prompt_tokens),
+        "tokens_per_second": middle(ours, |seen| seen.tokens),
+        "peer_tokens_per_second": most(|seen| seen.tokens),
+        "ttft_p50_s": middle(ours, |seen| seen.ttft_p50),
+        "peer_ttft_p50_s": least(|seen| seen.ttft_p50),
+    })
+}
+
+fn print(side: &str, users: usize, seen: &[Seen]) {
+    let all = |value: fn(&Seen) -> f64| seen.iter().map(value).collect::<Vec<_>>();
+    println!(
+        "| {users} | {side} | {} | {:.2} | {:.2} | {:.3} | {:.0} |",
+        spread(&all(|seen| seen.tokens)),
+        median(&all(|seen| seen.ttft_p50)),
+        median(&all(|seen| seen.ttft_p99)),
+        median(&all(|seen| seen.itl_p99)),
+        median(&all(|seen| seen.prompt_tokens)),
+    );
+}
+
+/// The worst gap of eight who decode while 1,500 tokens of history arrive, in median gaps.
+pub fn stall(options: &Options) -> Outcome<Map<String, Value>> {
+    let mut result = Map::new();
+    let mut ours = Vec::new();
+    let mut peers = Vec::new();
+    for _ in 0..options.rounds {
+        ours.push(worst_gap(our_side(options, 16)?, Side::Ours)?);
+        if let Some(server) = &options.server {
+            let running = Server::start(server, options, 16, true)?;
+            peers.push(worst_gap(running.address, Side::Peer)?);
+        }
+    }
+    println!("stall, in median steps: ours {}, llama-server {}", spread(&ours), spread(&peers));
+    result.insert("ours".into(), json!(median(&ours)));
+    if !peers.is_empty() {
+        result.insert("peer".into(), json!(median(&peers)));
+    }
+    Ok(Map::from_iter([("stall_steps".into(), Value::Object(result))]))
+}
+
+fn worst_gap(address: SocketAddr, side: Side) -> Outcome<f64> {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let talking: Vec<_> = (0..8)
+        .map(|user| {
+            let body = body(side, user, "Talk.", &[("user", words(&mut random, 8..12))], 200);
+            std::thread::spawn(move || client::complete(address, &body))
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(3));
+    let history = words(&mut random, 1450..1451);
+    let arrived = Instant::now();
+    let late = client::complete(address, &body(side, 99, "Talk.", &[("user", history)], 8))
+        .map_err(|error| error.to_string())?;
+    let served = late.times.first().copied().unwrap_or(arrived);
+    let mut before = Vec::new();
+    let mut worst = 0.0_f64;
+    for thread in talking {
+        let answer = thread.join().map_err(|_| "a user panicked")?.map_err(|error| error.to_string())?;
+        for pair in answer.times.windows(2) {
+            let gap = (pair[1] - pair[0]).as_secs_f64();
+            if pair[1] < arrived {
+                before.push(gap);
+            } else if pair[0] < served {
+                worst = worst.max(gap);
+            }
+        }
+    }
+    println!(
+        "  worst gap {worst:.3} s, median step {:.3} s, p99 before {:.3} s",
+        median(&before),
+        percentile(&before, 0.99)
+    );
+    Ok(worst / median(&before))
+}
+
+fn our_side(options: &Options, users: usize) -> Outcome<SocketAddr> {
+    let slots = u32::try_from(users)?;
+    let config = EngineConfig {
+        threads: options.threads,
+        slots,
+        lanes: (slots * 2).clamp(8, 200),
+        kv_tokens: CELLS,
+        ..EngineConfig::for_model(&options.model)
+    };
+    Ok(shim::serve(Arc::new(llama::start(config)?))?)
+}
+
+/// A llama-server that ends with its value.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start(binary: &Path, options: &Options, users: usize, unified: bool) -> Outcome<Self> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let threads = options.threads.to_string();
+        // Split streams share the context out evenly, so they need it whole for each user.
+        let cells = if unified { CELLS } else { CELLS.max(2048 * u32::try_from(users)?) };
+        let child = Command::new(binary)
+            .arg("-m")
+            .arg(&options.model)
+            .args(["--host", "127.0.0.1", "--port", &port.to_string(), "-c", &cells.to_string()])
+            .args(["-np", &users.to_string(), "-t", &threads, "-tb", &threads, "-b", "512", "-ub", "512", "--no-webui"])
+            .arg(if unified { "--kv-unified" } else { "--no-kv-unified" })
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let server = Self { child, address };
+        for _ in 0..600 {
+            std::thread::sleep(Duration::from_millis(200));
+            if TcpStream::connect(address).is_ok()
+                && client::complete(address, &body(Side::Peer, 0, "Hi.", &[], 1)).is_ok()
+            {
+                return Ok(server);
+            }
+        }
+        Err("llama-server does not answer".into())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It is ours, and holds nothing worth saving.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,120 @@
+//! A long run: the trace with cancels, evictions and mode switches; memory, speed and lanes at its end.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use friend_gguf::batcher::{Batcher, Settings};
+use friend_gguf::llama::{self, LlamaBackend};
+use friend_gguf::mailbox::Mailbox;
+use friend_gguf::request::{EngineConfig, OwnerId, Piece, Prompt, Request, Sampling, Stop, Ticket};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Map, Value, json};
+
+use crate::trace::words;
+use crate::{Options, median};
+
+const USERS: u64 = 24;
+
+/// Runs for the minutes asked, then compares the first tenth with the last.
+pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::Error>> {
+    let config = EngineConfig {
+        threads: options.threads,
+        slots: 8,
+        lanes: 12,
+        kv_tokens: 6_144,
+        context_tokens: 512,
+        ..EngineConfig::for_model(&options.model)
+    };
+    let model = llama::load_model(&config.model, 0)?;
+    let backend = LlamaBackend::new(llama::open(&model, None, &config)?);
+    let settings = Settings { slots: 8, rows: 8, prefixes: 4, inter_token_target: config.inter_token_target };
+    let mut batcher = Batcher::new(backend, settings);
+    let mailbox = Mailbox::new(64);
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut histories: HashMap<u64, Vec<String>> = HashMap::new();
+    let mut open: Vec<(u64, Ticket)> = Vec::new();
+    let length = Duration::from_secs_f64(options.minutes * 60.0);
+    let started = Instant::now();
+    let mut samples: Vec<(f64, f64, f64)> = Vec::new();
+    let (mut answers, mut cancels) = (0_u64, 0_u64);
+    while started.elapsed() < length {
+        let owner = random.random_range(0..USERS);
+        if open.len() < 12 && open.iter().all(|(other, _)| *other != owner) {
+            let history = histories.entry(owner).or_default();
+            history.push(words(&mut random, 4..30));
+            let mode = ["You are kind.", "You are glad for people.", "You comfort people."][random.random_range(0..3)];
+            open.push((owner, mailbox.submit(request(owner, mode, history), Instant::now())?));
+        }
+        if random.random_bool(0.002) && !open.is_empty() {
+            open[0].1.cancel.cancel();
+            cancels += 1;
+        }
+        mailbox.take(false).jobs.into_iter().for_each(|job| batcher.accept(job));
+        let before = Instant::now();
+        let step = batcher.step(before);
+        if step.prefill == 0 && step.rows == 8 {
+            let now = started.elapsed().as_secs_f64();
+            samples.push((now, before.elapsed().as_secs_f64(), resident_megabytes()));
+        }
+        let status = batcher.status();
+        mailbox.publish(status, status.queued, batcher.wait_each());
+        open.retain_mut(|(owner, ticket)| {
+            while ticket.text.try_recv().is_ok() {}
+            let Ok(outcome) = ticket.done.try_recv() else { return true };
+            if let Ok(answer) = outcome {
+                answers += 1;
+                let history = histories.entry(*owner).or_default();
+                history.push(answer.text);
+                if history.len() > 24 {
+                    history.drain(..12);
+                }
+            }
+            false
+        });
+        if batcher.status().steps.is_multiple_of(50) {
+            batcher.check()?;
+        }
+    }
+    batcher.check()?;
+    let tenth = length.as_secs_f64() / 10.0;
+    let end = samples.last().map_or(0.0, |sample| sample.0);
+    let part = |from: f64, to: f64, value: fn(&(f64, f64, f64)) -> f64| {
+        let inside = samples.iter().filter(|sample| sample.0 >= from && sample.0 < to);
+        median(&inside.map(value).collect::<Vec<_>>())
+    };
+    let speed = part(0.0, tenth, |sample| sample.1) / part(end - tenth, end, |sample| sample.1);
+    let memory = part(end - tenth, end, |sample| sample.2) / part(tenth, tenth * 2.0, |sample| sample.2);
+    let evictions = batcher.status().evictions;
+    println!(
+        "long run of {:.1} minutes: {answers} answers, {cancels} cancels, {evictions} evictions; speed at the end {speed:.3} of the beginning, memory {memory:.3}; every lane equal to its log",
+        options.minutes
+    );
+    let result = json!({
+        "minutes": options.minutes, "answers": answers, "cancels": cancels, "evictions": evictions,
+        "speed_ratio": speed, "memory_ratio": memory,
+    });
+    Ok(Map::from_iter([("long_run".into(), result)]))
+}
+
+fn request(owner: u64, mode: &str, history: &[String]) -> Request {
+    Request {
+        owner: OwnerId(owner),
+        prompt: Prompt {
+            prefix: vec![Piece::template(format!("<|im_start|>system\n{mode}<|im_end|>\n"))],
+            turns: history.iter().map(|turn| vec![Piece::plain(turn), Piece::template("<|im_end|>\n")]).collect(),
+            tail: vec![Piece::template("<|im_start|>assistant\n")],
+        },
+        sampling: Sampling::default(),
+        stop: Stop { end_of_generation: true, ..Stop::default() },
+        min_new_tokens: 1,
+        max_new_tokens: 40,
+        seed: owner,
+        time_limit: Duration::from_secs(120),
+    }
+}
+
+fn resident_megabytes() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(f64::NAN) * 4096.0 / 1e6
+}
