@@ -28,7 +28,7 @@ RUN apt-get update \
     && install -d -o friend -g friend /data /models
 COPY --from=build-cpu /stage/app /app
 COPY --from=build-cpu --chown=friend:friend /stage/models /models
-ENV AI_FRIEND_DATA=/data AI_FRIEND_MODELS=/models LD_LIBRARY_PATH=/app ORT_DYLIB_PATH=/app/libonnxruntime.so \
+ENV AI_FRIEND_DATA=/data AI_FRIEND_MODELS=/models LD_LIBRARY_PATH=/app ORT_DISABLE_TELEMETRY=1 ORT_DYLIB_PATH=/app/libonnxruntime.so \
     AI_FRIEND_WEB_LISTEN=127.0.0.1:9090
 USER friend
 WORKDIR /app
@@ -56,7 +56,7 @@ RUN apt-get update \
     && install -d -o friend -g friend /data /models
 COPY --from=build-cuda /stage/app /app
 COPY --from=build-cuda --chown=friend:friend /stage/models /models
-ENV AI_FRIEND_DATA=/data AI_FRIEND_MODELS=/models LD_LIBRARY_PATH=/app ORT_DYLIB_PATH=/app/libonnxruntime.so \
+ENV AI_FRIEND_DATA=/data AI_FRIEND_MODELS=/models LD_LIBRARY_PATH=/app ORT_DISABLE_TELEMETRY=1 ORT_DYLIB_PATH=/app/libonnxruntime.so \
     AI_FRIEND_WEB_LISTEN=127.0.0.1:9090 AI_FRIEND_MODEL_GPU_LAYERS=999
 USER friend
 WORKDIR /app

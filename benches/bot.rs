@@ -19,7 +19,7 @@ use friend_sim::scenario::Scenario;
 use tokio_util::sync::CancellationToken;
 
 fn main() -> Result<()> {
-    friend_gguf::llama::reexec_with_passive_wait();
+    friend_gguf::llama::reexec_with_quiet_libraries();
     let sources = Sources { file: None, env: std::env::vars_os().collect(), flags: Vec::new() };
     let mut config = config::load(&sources)?.config;
     config.conversation.burst_quiet_ms = 0;

@@ -4,6 +4,9 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+# ONNX Runtime reports to its maker without this.
+export ORT_DISABLE_TELEMETRY=1
+
 readonly recipe="$root/models/emotion"
 command=${1:-}
 shift || true

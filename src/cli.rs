@@ -104,6 +104,8 @@ pub enum Command {
     Botapi(Botapi),
     /// Lists and prepares language models
     Models(models::Models),
+    /// Simulated users against the real bot, over the emulator, with a report
+    Load(Load),
     /// Measures the model on written conversations: loss of the replies, or its own replies
     Evaluate(evaluate::Evaluate),
     /// Shows settings
@@ -139,6 +141,37 @@ pub struct Botapi {
     /// Address to listen on; port 0 takes a free one and prints it
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8081")]
     pub listen: std::net::SocketAddr,
+}
+
+/// `ai-friend load`.
+#[derive(Clone, Debug, Args)]
+pub struct Load {
+    /// Users at once
+    #[arg(long, default_value_t = 8, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100_000))]
+    pub users: usize,
+    /// Messages of each
+    #[arg(long, default_value_t = 4, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=10_000))]
+    pub turns: usize,
+    /// Mean seconds from one message of a user to the next; 0 writes as soon as the answer is there
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
+    pub pace_s: f64,
+    /// Seconds over which the users begin
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
+    pub ramp_s: f64,
+    /// Seconds after which a user gives up on an answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
+    pub patience_s: f64,
+    /// Same seed, same users
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("`{text}` is no number of seconds"))?;
+    if (0.0..=86_400.0).contains(&seconds) { Ok(seconds) } else { Err("0 to 86400 seconds are possible".to_owned()) }
 }
 
 /// `ai-friend config`.
@@ -207,7 +240,7 @@ mod tests {
         Cli::command().debug_assert();
         let help = Cli::command().render_long_help().to_string();
         for command in
-            ["run", "demo", "chat", "check", "score", "botapi", "models", "evaluate", "config", "TG_BOT_TOKEN"]
+            ["run", "demo", "chat", "check", "score", "botapi", "models", "load", "evaluate", "config", "TG_BOT_TOKEN"]
         {
             assert!(help.contains(command), "{command} is missing from --help");
         }

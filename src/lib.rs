@@ -4,6 +4,7 @@ pub mod adapters;
 pub mod app;
 pub mod cli;
 pub mod commands;
+pub mod complaint;
 pub mod config;
 pub mod evaluate;
 pub mod models;

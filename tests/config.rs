@@ -83,6 +83,11 @@ fn an_unknown_key_is_told_with_its_line_and_its_nearest_neighbour() {
     assert_eq!(told, ":2: unknown key `slots` in [telegram]; it belongs to [model]");
     let told = complaint("token = \"1:a\"\n", &[]);
     assert_eq!(told, ":1: `token` is a setting of the section [telegram]: move it there");
+    let told = complaint("TG_BOT_TOKEN = \"1:a\"\n", &[]);
+    assert_eq!(
+        told,
+        ":1: `TG_BOT_TOKEN` is the environment's name; in this file it is `token` in the section [telegram]"
+    );
     let told = complaint("", &[("AI_FRIEND_MODEL_THREAD", "2")]);
     assert_eq!(
         told,

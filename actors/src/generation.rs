@@ -99,6 +99,11 @@ impl Generation<'_> {
                 return Ok(ended);
             }
         }
+        tracing::warn!(
+            attempts = attempt,
+            cuts,
+            "no answer could be made: the model gives none, or its context is too short"
+        );
         Ok(Generated::GaveUp)
     }
 

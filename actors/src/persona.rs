@@ -140,9 +140,16 @@ impl Persona {
             _ => {}
         }
         let shown = path.display().to_string();
-        let source =
-            std::fs::read_to_string(path).map_err(|source| PersonaError::Unreadable { path: shown.clone(), source })?;
-        Self::parse(&source, &shown)
+        let bytes = std::fs::read(path).map_err(|source| PersonaError::Unreadable { path: shown.clone(), source })?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
+            PersonaError::Invalid {
+                path: shown.clone(),
+                message: format!("line {line} is not UTF-8: save it as UTF-8"),
+            }
+        })?;
+        Self::parse(&text, &shown)
     }
 
     /// Checks a persona's text; `path` is only for messages.
@@ -192,6 +199,14 @@ impl Persona {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_no_text_is_told_with_its_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"name = \"A\"\nintro = \"\xff\"\n").unwrap();
+        let told = Persona::load(file.path()).unwrap_err().to_string();
+        assert!(told.contains("line 2 is not UTF-8"), "{told}");
+    }
 
     #[test]
     fn the_shipped_friends_are_valid_and_share_who_arthur_is() {

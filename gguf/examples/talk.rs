@@ -7,7 +7,7 @@ use friend_gguf::llama;
 use friend_gguf::request::{Engine, EngineConfig, OwnerId, Request, Sampling, Stop};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    llama::reexec_with_passive_wait();
+    llama::reexec_with_quiet_libraries();
     let mut arguments = std::env::args().skip(1);
     let (Some(model), Some(text)) = (arguments.next(), arguments.next()) else {
         return Err("usage: talk MODEL TEXT".into());

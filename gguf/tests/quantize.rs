@@ -36,6 +36,17 @@ impl Progress for Heard {
 }
 
 #[test]
+fn a_model_is_never_replaced_by_its_own_quantisation() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = convert("tiny/hf-safetensors", Dtype::F16, folder.path());
+    let before = std::fs::read(&input).unwrap();
+    let aside = folder.path().join("./").join(input.file_name().unwrap());
+    let error = quantize(&options(&input, &aside, "Q8_0"), &mut Heard::default()).unwrap_err().to_string();
+    assert!(error.contains("both input and output"), "{error}");
+    assert!(std::fs::read(&input).unwrap() == before);
+}
+
+#[test]
 fn a_model_is_quantised_whole_and_keeps_its_metadata() {
     let folder = tempfile::tempdir().unwrap();
     let input = convert("tiny/hf-safetensors", Dtype::F16, folder.path());

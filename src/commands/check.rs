@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use friend_actors::ports::Messenger as _;
 
 use crate::app;
+use crate::complaint::complaint;
 use crate::config::Config;
 
 /// Checks settings, persona, classifier, model, data folder and token.
@@ -36,7 +37,7 @@ impl Report {
             Ok(text) => ("ok", AnsiColor::Green, text),
             Err(error) => {
                 self.sound = false;
-                ("no", AnsiColor::Red, format!("{error:#}"))
+                ("no", AnsiColor::Red, complaint(&error))
             }
         };
         let style = Style::new().fg_color(Some(color.into()));

@@ -5,12 +5,15 @@ pub mod chat;
 pub mod check;
 pub mod demo;
 pub mod evaluate;
+pub mod load;
 pub mod run;
 pub mod score;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result, bail};
 
 use crate::cli::{Cli, Command};
 use crate::config::{Config, LogFormat};
@@ -22,16 +25,24 @@ use crate::config::{Config, LogFormat};
 pub fn dispatch(cli: &Cli) -> Result<ExitCode> {
     if let Command::Config(command) = &cli.command {
         let text = command.command.text(|| cli.load_config().map(|loaded| loaded.config))?;
-        print!("{text}");
+        std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
         return Ok(ExitCode::SUCCESS);
     }
     let loaded = cli.load_config()?;
     let config = loaded.config;
     let quiet = matches!(
         cli.command,
-        Command::Demo | Command::Chat | Command::Score(_) | Command::Models(_) | Command::Evaluate(_)
+        Command::Demo
+            | Command::Chat
+            | Command::Load(_)
+            | Command::Score(_)
+            | Command::Models(_)
+            | Command::Evaluate(_)
     );
-    start_log(&config, quiet);
+    start_log(&config, quiet)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
     match &cli.command {
         Command::Run => run::run(&config),
         Command::Demo => demo::demo(&config),
@@ -39,6 +50,7 @@ pub fn dispatch(cli: &Cli) -> Result<ExitCode> {
         Command::Check => check::check(&config),
         Command::Score(score) => score::score(score, &config),
         Command::Botapi(botapi) => botapi::botapi(botapi),
+        Command::Load(load) => load::load(load, &config),
         Command::Evaluate(evaluate) => evaluate::evaluate(evaluate, &config),
         Command::Models(models) => crate::models::run(models, &config),
         Command::Config(_) => Ok(ExitCode::SUCCESS),
@@ -46,10 +58,13 @@ pub fn dispatch(cli: &Cli) -> Result<ExitCode> {
 }
 
 /// The log goes to standard error. Where a person talks in the terminal, only warnings, unless a level was asked for.
-fn start_log(config: &Config, quiet: bool) {
+fn start_log(config: &Config, quiet: bool) -> Result<()> {
     use std::io::IsTerminal as _;
     use tracing_subscriber::EnvFilter;
     let asked = config.log.level.clone();
+    if let Some(wrong) = asked.split(',').find(|part| !is_directive(part.trim())) {
+        bail!("log.level: `{wrong}` is none of error, warn, info, debug, trace, nor such as friend_actors=debug");
+    }
     let level = if quiet && asked == Config::default().log.level { "warn".to_owned() } else { asked };
     // Libraries below us may log what they carry; ours never log words, theirs stay at warnings.
     let quiet_libraries = "hyper=warn,reqwest=warn,h2=warn,rustls=warn,ort=warn,llama_cpp_2=warn,llama-cpp-2=warn";
@@ -69,4 +84,11 @@ fn start_log(config: &Config, quiet: bool) {
             tracing::error!(place, "a panic was caught");
         }));
     }
+    Ok(())
+}
+
+/// A level, or a module with a level.
+fn is_directive(text: &str) -> bool {
+    let level = text.rsplit_once('=').map_or(text, |(_, level)| level).trim();
+    ["off", "error", "warn", "info", "debug", "trace"].iter().any(|known| level.eq_ignore_ascii_case(known))
 }

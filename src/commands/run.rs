@@ -22,9 +22,14 @@ pub fn run(config: &Config) -> Result<ExitCode> {
         let stop = app::stop_on_signal();
         let telegram: Arc<dyn Messenger> = Arc::new(app::telegram(config)?);
         let store = app::store(&config.store.data, config)?;
+        // What a person can mend at once is found before a model is fetched, converted and loaded.
+        if let Err(error @ ApiError::Unauthorized(_)) = telegram.me().await {
+            return Err(error.into());
+        }
+        let door = crate::web::listen(config).await?;
         let mind = Mind::load(config)?;
         let windows = Windows::default();
-        let web = crate::web::start(config, &windows, &mind).await?;
+        let web = door.map(|door| crate::web::start(door, &windows, &mind));
         let Some(me) = introduce(&*telegram, &stop).await? else { return Ok(ExitCode::SUCCESS) };
         tracing::info!(bot = me.username, model = mind.engine.model().name, "serving; Ctrl-C ends it");
         let parts = mind.parts(me.id, telegram, store, config);

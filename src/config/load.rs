@@ -13,6 +13,12 @@ use super::{Config, ConfigError, Place, Problem, nearest};
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "ai-friend.toml";
 
+/// Variables of our own that are no settings: the file's place, and what scripts and the second start use.
+const NOT_SETTINGS: [&str; 3] = ["AI_FRIEND_CONFIG", "AI_FRIEND_PINS", "AI_FRIEND_REEXECUTED"];
+/// The names that the reference's users know, and what they are in the file.
+const FORMER_NAMES: [(&str, &str, &str); 3] =
+    [("MODEL", "model", "name"), ("TG_BOT_TOKEN", "telegram", "token"), ("TG_API_URL", "telegram", "api_url")];
+
 /// Where settings come from; the later ones win.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -127,7 +133,7 @@ impl Into {
                 (_, Some("")) => {}
                 (Some(_), None) => self.complain(place, "its value is not valid UTF-8 text".to_owned()),
                 (Some((_, section, key)), Some(value)) => self.set(place, section, key, &Raw::Text(value.to_owned())),
-                (None, _) if name.starts_with("AI_FRIEND_") && name != "AI_FRIEND_CONFIG" => {
+                (None, _) if name.starts_with("AI_FRIEND_") && !NOT_SETTINGS.contains(&name) => {
                     let nearest = nearest(name, variables.iter().map(|(variable, ..)| variable.as_str()));
                     let message = format!("no setting has this name; did you mean {}?", nearest.unwrap_or_default());
                     let ours = |&(section, ..): &(&str, _, _)| {
@@ -149,6 +155,9 @@ impl Into {
 type Known = (&'static str, &'static [&'static str], &'static [Field]);
 
 fn unknown_section(section: &str, sections: &[Known]) -> String {
+    if let Some((_, owner, key)) = FORMER_NAMES.iter().find(|(name, ..)| *name == section) {
+        return format!("`{section}` is the environment's name; in this file it is `{key}` in the section [{owner}]");
+    }
     let owner = sections.iter().find(|(_, _, fields)| fields.iter().any(|field| field.name == section));
     match owner {
         Some((owner, ..)) => format!("`{section}` is a setting of the section [{owner}]: move it there"),

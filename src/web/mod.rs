@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use friend_actors::house::Windows;
 use friend_actors::ports::Engine;
 use serde_json::json;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -42,27 +43,33 @@ struct Seen {
     engine: Arc<dyn Engine>,
 }
 
-/// Listens where the settings say, if they say so.
+/// Listens where the settings say, if they say so. Nothing is answered before [`start`].
 ///
 /// # Errors
 /// The address is taken or not ours.
-pub async fn start(config: &Config, windows: &Windows, mind: &Mind) -> Result<Option<Web>> {
+pub async fn listen(config: &Config) -> Result<Option<TcpListener>> {
     let Some(listen) = &config.web.listen else { return Ok(None) };
-    let listener = tokio::net::TcpListener::bind(listen)
+    let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen} for health and metrics: choose another web.listen"))?;
+    Ok(Some(listener))
+}
+
+/// Answers on `door`.
+pub fn start(door: TcpListener, windows: &Windows, mind: &Mind) -> Web {
     let seen = Seen { windows: windows.clone(), engine: mind.engine.clone() };
     let app = Router::new().route("/health", get(health)).route("/metrics", get(metrics)).with_state(seen);
     let stop = CancellationToken::new();
     let ended = stop.clone();
+    let address = door.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
     let task = tokio::spawn(async move {
-        let served = axum::serve(listener, app).with_graceful_shutdown(async move { ended.cancelled().await }).await;
+        let served = axum::serve(door, app).with_graceful_shutdown(async move { ended.cancelled().await }).await;
         if let Err(error) = served {
             tracing::error!(%error, "the health server ended");
         }
     });
-    tracing::info!(listen, "health at /health, metrics at /metrics");
-    Ok(Some(Web { stop, task }))
+    tracing::info!(address, "health at /health, metrics at /metrics");
+    Web { stop, task }
 }
 
 /// 200 while updates come, 503 when polling has failed several times in a row.

@@ -41,7 +41,7 @@ const USAGE: &str = "usage: bench_engine roof|busy|peer|stall|sequential|soak|pl
 [--server FILE] [--rounds N] [--threads N] [--users 1,8,32,64] [--minutes M] [--json FILE]";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    llama::reexec_with_passive_wait();
+    llama::reexec_with_quiet_libraries();
     let mut arguments = std::env::args().skip(1);
     let what = arguments.next().ok_or(USAGE)?;
     let options = parse(arguments)?;

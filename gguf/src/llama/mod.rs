@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use backend::LlamaBackend;
 pub use context::{Context, load_model, open};
-pub use environment::reexec_with_passive_wait;
+pub use environment::{NO_TELEMETRY, reexec_with_quiet_libraries};
 pub use library::library;
 pub use loss::{Loss, Stretch};
 pub use measure::{Choice, choose, measure};

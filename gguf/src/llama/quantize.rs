@@ -43,6 +43,14 @@ pub fn quantize(options: &QuantizeOptions, progress: &mut dyn Progress) -> Resul
     if options.output.is_dir() {
         return Err(ConvertError::Unsupported(format!("{} is a directory; name a file", options.output.display())));
     }
+    if let (Ok(from), Ok(to)) = (options.input.canonicalize(), options.output.canonicalize())
+        && from == to
+    {
+        return Err(ConvertError::Unsupported(format!(
+            "{} is both input and output; name another output, so that the original stays",
+            options.input.display()
+        )));
+    }
     let weights: u64 = input.tensors.iter().map(TensorRecord::values).sum();
     let tensors = input.tensors.len();
     drop(input);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use friend_actors::{ports::ScoreError, types::Scores};
+use friend_gguf::llama::NO_TELEMETRY;
 use ort::{
     environment::Environment,
     session::{Session, builder::GraphOptimizationLevel},
@@ -107,6 +108,11 @@ fn environment(library: &Path) -> Result<Environment, OnnxError> {
             return Err(unusable(format!("this process already uses {}", first.display())));
         }
         return Ok(environment.clone());
+    }
+    if std::env::var_os(NO_TELEMETRY).is_none() {
+        return Err(unusable(format!(
+            "without {NO_TELEMETRY}=1 in the environment it would report to its maker over the network; set it and start again"
+        )));
     }
     let builder = ort::init_from(&path).map_err(|error| unusable(error.to_string()))?;
     let built = builder.with_name("ai-friend").with_telemetry(false).build();

@@ -1,0 +1,80 @@
+//! `ai-friend load`: simulated users against the real bot, over HTTP to the emulator, with a report.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use friend_actors::house::Windows;
+use friend_actors::ports::Messenger;
+use friend_gguf::convert::Progress as _;
+use friend_sim::bot_api::{self, BotApi, DEFAULT_TOKEN, Limits};
+use friend_sim::report::Report;
+use friend_sim::scenario::Scenario;
+use tokio::sync::watch;
+
+use crate::app::{self, Mind};
+use crate::cli::Load;
+use crate::config::{Config, Secret};
+use crate::models::progress::Bar;
+
+/// Plays the scenario and prints its report. Exit status 1 where a message was not answered.
+///
+/// # Errors
+/// What is missing or broken, and what to do about it.
+pub fn load(load: &Load, config: &Config) -> Result<ExitCode> {
+    actix::System::new().block_on(async {
+        let stop = app::stop_on_signal();
+        // Telegram's limits would be measured, not the bot, and a user of the scenario sends no bursts.
+        let server = BotApi::start(bot_api::Config { limits: Limits::off(), ..bot_api::Config::default() }).await?;
+        let mut config = config.clone();
+        config.conversation.burst_quiet_ms = 0;
+        let folder = tempfile::tempdir().context("no temporary folder for the users' conversations")?;
+        let store = app::store(folder.path(), &config)?;
+        let mind = Mind::load(&config)?;
+        let token = Secret::new(DEFAULT_TOKEN);
+        let telegram: Arc<dyn Messenger> = Arc::new(app::telegram_with(&config, server.url(), token)?);
+        let parts = mind.parts(telegram.me().await?.id, telegram, store, &config);
+        let house = actix::spawn(app::serve(parts, app::house_config(&config), Windows::default(), stop.clone()));
+
+        let seconds = Duration::from_secs_f64;
+        let scenario = Scenario {
+            users: load.users,
+            turns: load.turns,
+            pace: seconds(load.pace_s),
+            ramp: seconds(load.ramp_s),
+            patience: seconds(load.patience_s),
+            seed: load.seed,
+            ..Scenario::default()
+        };
+        let (done, mut progress) = watch::channel(0);
+        let mut bar = Bar::stderr();
+        bar.start("answers", (load.users * load.turns) as u64);
+        let control = server.control();
+        let played = scenario.run_with_progress(&control, done);
+        tokio::pin!(played);
+        let mut shown = 0;
+        let report = loop {
+            tokio::select! {
+                report = &mut played => break Some(report),
+                () = stop.cancelled() => break None,
+                Ok(()) = progress.changed() => {
+                    let now = *progress.borrow_and_update();
+                    bar.advance((now - shown) as u64);
+                    shown = now;
+                }
+            }
+        };
+        drop(bar);
+        stop.cancel();
+        house.await.context("the actors ended unexpectedly")??;
+        server.shutdown().await;
+        let Some(report) = report else { return Ok(ExitCode::FAILURE) };
+        if load.json {
+            println!("{}", serde_json::to_string(&report)?);
+        } else {
+            println!("{}\n{report}", Report::heading());
+        }
+        Ok(if report.unanswered == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}

@@ -1,0 +1,63 @@
+//! The program's commands, run as a person would run them.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::running;
+
+fn ai_friend(arguments: &[&str], home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ai-friend"));
+    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env("HOME", home);
+    command.env("AI_FRIEND_MODELS", running::config().models.dir);
+    for name in ["ORT_DISABLE_TELEMETRY", "OMP_WAIT_POLICY", "XDG_CACHE_HOME", "AI_FRIEND_LOG"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn scoring_leaves_no_trace_of_the_librarys_telemetry() {
+    let home = tempfile::tempdir().unwrap();
+    let output = ai_friend(&["score", "--json", "i'm fine."], home.path()).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    // With telemetry on, the library writes a device id and a queue of events there before it sends them.
+    let made: Vec<_> = std::fs::read_dir(home.path().join(".cache")).into_iter().flatten().flatten().collect();
+    assert!(made.is_empty(), "{made:?}");
+}
+
+#[test]
+fn load_plays_users_and_reports_that_all_were_answered() {
+    let home = tempfile::tempdir().unwrap();
+    let output = ai_friend(&["load", "--users", "2", "--turns", "1", "--json"], home.path()).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["replies"], &report["unanswered"]), (&2.into(), &0.into()));
+}
+
+#[test]
+fn a_level_of_the_log_that_is_none_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let output = ai_friend(&["score", "hi", "--log", "verbose"], home.path()).output().unwrap();
+    assert!(!output.status.success() && said(&output).contains("`verbose` is none of error"), "{}", said(&output));
+}
+
+#[test]
+fn a_variable_that_looks_like_a_setting_of_ours_is_pointed_out() {
+    let home = tempfile::tempdir().unwrap();
+    let output = ai_friend(&["score", "hi"], home.path()).env("AI_FRIEND_MODLE_THREADS", "3").output().unwrap();
+    assert!(output.status.success());
+    assert!(said(&output).contains("did you mean AI_FRIEND_MODEL_THREADS?"), "{}", said(&output));
+}
+
+#[test]
+fn a_full_disk_behind_the_output_is_an_error_and_no_panic() {
+    let home = tempfile::tempdir().unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = ai_friend(&["config", "example"], home.path()).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("cannot write to standard output"), "{}", said(&output));
+}
