@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts what the container image runs into a folder: the binary, its shared libraries, the embedded classifier, the catalogue
-# and the licences. The language model is no part of it: it lies in the volume /models.
+# Puts what the container image runs into a folder: the binary, its shared libraries, the embedded classifier, the adapters
+# that ship with it, the catalogue and the licences. The language model is no part of it: it lies in the volume /models.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -11,6 +11,9 @@ install -d "$to/models/emotion"
 install "$release/ai-friend" "$root/scripts/healthcheck.sh" "$to"
 install -m 644 "$root"/models/emotion/{model.onnx,tokenizer.json,config.json,README.md} "$to/models/emotion"
 install -m 644 "$root/models/catalogue.toml" "$to/models"
+if [[ -d $root/models/adapters ]]; then
+    find "$root/models/adapters" -maxdepth 1 -type f -exec install -D -m 644 -t "$to/models/adapters" {} +
+fi
 install -m 644 "$root/LICENSE" "$root/THIRD_PARTY.md" "$to"
 if [[ -d $root/personas ]]; then cp -r "$root/personas" "$to/personas"; fi
 

@@ -4,6 +4,7 @@ pub mod commands;
 pub mod library;
 pub mod prepare;
 pub mod progress;
+pub mod provenance;
 pub mod pull;
 pub mod report;
 pub mod space;
@@ -22,7 +23,8 @@ use crate::adapters::hub::{Hub, Patience};
 use crate::cli;
 use crate::config::{self, Config};
 use library::Library;
-use prepare::Workshop;
+use prepare::{Workshop, blocking};
+use provenance::Bond;
 
 /// A model that is ready to be served.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +39,7 @@ pub struct ResolvedModel {
     pub template: Option<TemplateKind>,
     /// Its licence, where the catalogue knows it.
     pub licence: Option<String>,
-    /// Whether that licence allows commercial use, where somebody has checked.
+    /// Whether that licence, and the adapter's, allow commercial use, where somebody has checked.
     pub commercial: Option<bool>,
 }
 
@@ -56,7 +58,7 @@ pub fn resolve(config: &Config) -> Result<ResolvedModel> {
 /// # Errors
 /// As [`resolve`].
 pub async fn resolve_name(model: &str, config: &Config) -> Result<ResolvedModel> {
-    let library = Library::open(&config.models.dir)?;
+    let library = Library::open(&config.models)?;
     let hub = hub(&config.models)?;
     let workshop = Workshop { library: &library, hub: &hub };
     let entry = entry_for(&library, model)?;
@@ -78,7 +80,14 @@ pub async fn resolve_name(model: &str, config: &Config) -> Result<ResolvedModel>
         catalogue::Template::Dolly => TemplateKind::Dolly,
         catalogue::Template::Chat => TemplateKind::Chat,
     });
-    Ok(ResolvedModel { name: entry.name, gguf, adapter, template, licence, commercial: entry.commercial })
+    let mut commercial = entry.commercial;
+    if let Some((path, _)) = &adapter {
+        let persona = crate::app::persona(config)?.template;
+        let bond = Bond { adapter: path.clone(), base: gguf.clone(), persona, listed: template };
+        let said = blocking(move || bond.check(&library)).await?;
+        commercial = if said.commercial == Some(false) { Some(false) } else { commercial };
+    }
+    Ok(ResolvedModel { name: entry.name, gguf, adapter, template, licence, commercial })
 }
 
 /// Whether the model that the settings name could be served, in words. What is only a download away is not fetched.
@@ -86,7 +95,7 @@ pub async fn resolve_name(model: &str, config: &Config) -> Result<ResolvedModel>
 /// # Errors
 /// As [`resolve`].
 pub fn check(config: &Config) -> Result<String> {
-    let library = Library::open(&config.models.dir)?;
+    let library = Library::open(&config.models)?;
     let entry = entry_for(&library, &config.model.name)?;
     let hub = hub(&config.models)?;
     let workshop = Workshop { library: &library, hub: &hub };

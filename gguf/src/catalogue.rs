@@ -89,6 +89,9 @@ pub struct Adapter {
     /// A PEFT folder or a GGUF on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// A GGUF that ships with the program, in its folder of adapters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipped: Option<String>,
     /// Why it can be had from nowhere: the user must add it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
@@ -105,6 +108,16 @@ pub enum Template {
     Dolly,
     /// The GGUF's own chat template.
     Chat,
+}
+
+impl Template {
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dolly => "dolly",
+            Self::Chat => "chat",
+        }
+    }
 }
 
 /// Bytes of a catalogue file at most.
@@ -183,8 +196,7 @@ impl Entry {
         if base.revision.as_ref().is_some_and(|revision| base.hub.is_none() || !is_plain(revision)) {
             return Err("base.revision goes with base.hub, and is a branch, tag or commit".to_owned());
         }
-        let bad_hash = |hash: &String| hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if base.sha256.as_ref().is_some_and(bad_hash) {
+        if base.sha256.as_ref().is_some_and(|hash| !is_sha256(hash)) {
             return Err("base.sha256 is no sha256 in hexadecimal".to_owned());
         }
         if base.bundled.as_ref().is_some_and(|file| !is_plain(file)) {
@@ -202,10 +214,12 @@ impl Entry {
 
 impl Adapter {
     fn check(&self) -> Result<(), String> {
-        if [self.hub.is_some(), self.path.is_some(), self.missing.is_some()].into_iter().filter(|given| *given).count()
-            != 1
-        {
-            return Err("adapter needs exactly one of hub, path, missing".to_owned());
+        let sources = [self.hub.is_some(), self.path.is_some(), self.shipped.is_some(), self.missing.is_some()];
+        if sources.into_iter().filter(|given| *given).count() != 1 {
+            return Err("adapter needs exactly one of hub, path, shipped, missing".to_owned());
+        }
+        if self.shipped.as_ref().is_some_and(|file| !is_plain(file) || !file.ends_with(".gguf")) {
+            return Err("adapter.shipped is no plain name of a .gguf file".to_owned());
         }
         if let Some(hub) = &self.hub {
             RepoId::parse(hub)?;
@@ -233,6 +247,11 @@ pub(crate) fn is_plain(name: &str) -> bool {
     name.len() <= 128
         && name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
+/// 64 hexadecimal digits.
+pub(crate) fn is_sha256(hash: &str) -> bool {
+    hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn one() -> f32 {
@@ -292,6 +311,9 @@ mod tests {
             ("64", "0", "context"),
             ("64\n", "64\nadapter.scale = 2.0\n", "adapter"),
             ("64\n", "64\nadapter.path = \"x\"\nadapter.scale = nan\n", "scale"),
+            ("64\n", "64\nadapter.path = \"x\"\nadapter.shipped = \"x.gguf\"\n", "exactly one"),
+            ("64\n", "64\nadapter.shipped = \"../x.gguf\"\n", "plain"),
+            ("64\n", "64\nadapter.shipped = \"x.bin\"\n", "gguf"),
             ("64\n", "64\ncolour = 1\n", "colour"),
         ] {
             let error = Catalogue::parse(&good.replace(from, to)).unwrap_err();

@@ -118,6 +118,8 @@ pub const WEIGHT_FILES: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 /// Files of an adapter.
 pub const ADAPTER_CONFIG: &str = "adapter_config.json";
+/// What it says of itself, where somebody has written it down.
+pub const ADAPTER_PROVENANCE: &str = crate::convert::PROVENANCE_FILE;
 /// Where an adapter's weights may be, best first.
 pub const ADAPTER_FILES: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
 

@@ -5,8 +5,9 @@ mod support;
 use std::path::Path;
 
 use friend_gguf::convert::format::{GgmlType, GgufFile, MetaArray, MetaValue, TensorRecord};
-use friend_gguf::convert::{Dtype, LoraOptions, MergeOptions, Summary, convert_lora, merge};
-use support::{convert, fixture, hashes, json, manifest_hashes};
+use friend_gguf::convert::{Dtype, LoraOptions, MergeOptions, Provenance, Summary, convert_lora, merge};
+use serde_json::json as value;
+use support::{convert, copy, fixture, hashes, json, manifest_hashes, with_json};
 
 const CHECKPOINTS: [&str; 5] =
     ["micro/hf-safetensors", "micro/hf-safetensors-v5", "micro/hf-bin", "micro/hf-bin-sharded", "tiny/hf-safetensors"];
@@ -93,7 +94,8 @@ fn q8_0_stays_within_half_a_step_of_the_weights() {
 
 fn lora(adapter: &str, base: &Path, folder: &Path) -> std::path::PathBuf {
     let output = folder.join(format!("{}.gguf", adapter.replace('/', "-")));
-    let options = LoraOptions { adapter: fixture(adapter), base: base.to_owned(), output: output.clone() };
+    let (adapter_folder, base) = (fixture(adapter), base.to_owned());
+    let options = LoraOptions { adapter: adapter_folder, base, output: output.clone(), dtype: Dtype::F32 };
     convert_lora(&options, &mut ()).unwrap_or_else(|error| panic!("{adapter}: {error}"));
     output
 }
@@ -122,6 +124,66 @@ fn a_stabilised_adapter_carries_alpha_times_the_root_of_its_rank() {
     let folder = tempfile::tempdir().unwrap();
     let output = lora("micro/lora-rslora", &fixture("micro/hf-safetensors"), folder.path());
     assert_eq!(GgufFile::open(&output).unwrap().metadata.float("adapter.lora.alpha"), Some(32.0 * 4.0));
+}
+
+fn llama_lora(adapter: &Path, base: &str, dtype: Dtype, output: &Path) -> Result<Summary, String> {
+    let (adapter, base) = (adapter.to_owned(), fixture(base));
+    let options = LoraOptions { adapter, base, output: output.to_owned(), dtype };
+    convert_lora(&options, &mut ()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_llama_adapter_is_the_same_over_a_folder_or_a_gguf_and_half_as_large_in_half_precision() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = |name: &str| folder.path().join(name);
+    let adapter = fixture("llama/lora-new");
+    let whole = llama_lora(&adapter, "llama/hf-safetensors", Dtype::F32, &output("a.gguf")).unwrap();
+    llama_lora(&adapter, "llama/gguf/model-f32.gguf", Dtype::F32, &output("b.gguf")).unwrap();
+    assert_eq!(hashes(&output("a.gguf")), hashes(&output("b.gguf")));
+    let half = llama_lora(&adapter, "llama/hf-safetensors", Dtype::F16, &output("c.gguf")).unwrap();
+    assert_eq!((whole.tensors, whole.parameters), (2 * 2 * 7, half.parameters));
+    let tensors = |path: &Path| GgufFile::open(path).unwrap().tensors.iter().map(|tensor| tensor.bytes).sum::<u64>();
+    assert_eq!(tensors(&output("a.gguf")), 2 * tensors(&output("c.gguf")));
+    let file = GgufFile::open(&output("c.gguf")).unwrap();
+    assert_eq!(file.metadata.text("general.architecture"), Some("llama"));
+    assert_eq!(file.metadata.float("adapter.lora.alpha"), Some(8.0));
+    assert_eq!(file.tensor("blk.1.attn_k.weight.lora_b").unwrap().dims, [4, 32]);
+    assert_eq!(file.tensor("blk.0.ffn_down.weight.lora_a").unwrap().dims, [96, 4]);
+    assert!(llama_lora(&adapter, "llama/hf-safetensors", Dtype::Q8_0, &output("d.gguf")).unwrap_err().contains("f16"));
+
+    let stabilised = with_json("llama/lora-new", "adapter_config.json", |config| config["use_rslora"] = true.into());
+    llama_lora(stabilised.path(), "llama/hf-safetensors", Dtype::F32, &output("e.gguf")).unwrap();
+    assert_eq!(GgufFile::open(&output("e.gguf")).unwrap().metadata.float("adapter.lora.alpha"), Some(8.0 * 2.0));
+}
+
+#[test]
+fn what_an_adapter_says_of_itself_is_kept_in_its_gguf() {
+    let folder = tempfile::tempdir().unwrap();
+    let (adapter, output) = (copy("llama/lora-new", &folder.path().join("mine")), folder.path().join("out.gguf"));
+    llama_lora(&adapter, "llama/hf-safetensors", Dtype::F32, &output).unwrap();
+    let unsaid = Provenance { name: Some("mine".into()), ..Provenance::default() };
+    assert_eq!(Provenance::of(&output).unwrap(), unsaid, "the folder's name, as ever");
+    let said = value!({"name": "a friend", "licence": "Apache-2.0", "commercial": false, "template": "chat",
+        "base_sha256": "AB".repeat(32), "base_name": "tiny", "data": "letters", "recipe": "rank 4"});
+    std::fs::write(adapter.join("friend_adapter.json"), said.to_string()).unwrap();
+    llama_lora(&adapter, "llama/hf-safetensors", Dtype::F32, &output).unwrap();
+    assert_eq!(Provenance::of(&output).unwrap(), Provenance::of(&adapter).unwrap());
+    let metadata = GgufFile::open(&output).unwrap().metadata;
+    for (key, text) in [
+        ("general.name", "a friend"),
+        ("general.license", "Apache-2.0"),
+        ("friend.adapter.base_sha256", &"ab".repeat(32)),
+        ("friend.adapter.base_name", "tiny"),
+        ("friend.adapter.template", "chat"),
+        ("friend.adapter.data", "letters"),
+        ("friend.adapter.recipe", "rank 4"),
+    ] {
+        assert_eq!(metadata.text(key), Some(text), "{key}");
+    }
+    assert_eq!(metadata.get("friend.adapter.commercial"), Some(&MetaValue::Bool(false)));
+    std::fs::write(adapter.join("friend_adapter.json"), r#"{"licens": "MIT"}"#).unwrap();
+    let error = llama_lora(&adapter, "llama/hf-safetensors", Dtype::F32, &folder.path().join("no.gguf")).unwrap_err();
+    assert!(error.contains("friend_adapter.json") && error.contains("licens"), "{error}");
 }
 
 fn values(file: &GgufFile, name: &str) -> Vec<f32> {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use friend_gguf::convert::format::{GgmlType, GgufFile, GgufWriter, MetaArray, MetaValue, Metadata, TensorPlan};
-use friend_gguf::convert::{LoraOptions, convert_lora, preflight};
+use friend_gguf::convert::{Dtype, LoraOptions, convert_lora, preflight};
 use safetensors::tensor::{SafeTensors, TensorView};
 use serde_json::json;
 use support::{copy, fixture, with_bytes, with_json};
@@ -15,7 +15,8 @@ const SAFE: &str = "micro/hf-safetensors";
 
 fn lora_refusal(folder: &Path, base: &str) -> String {
     let output = folder.join("out.gguf");
-    let options = LoraOptions { adapter: folder.to_owned(), base: fixture(base), output: output.clone() };
+    let options =
+        LoraOptions { adapter: folder.to_owned(), base: fixture(base), output: output.clone(), dtype: Dtype::F32 };
     let error = convert_lora(&options, &mut ()).expect_err("this should be refused").to_string();
     assert!(!output.exists());
     error
@@ -79,6 +80,44 @@ fn adapters_that_do_not_fit_are_refused() {
         let error = lora_refusal(with(change).path(), SAFE);
         assert!(error.contains(word), "{word}: {error}");
     }
+}
+
+#[test]
+fn llama_adapters_on_other_modules_or_of_other_shapes_are_refused() {
+    const LLAMA: &str = "llama/hf-safetensors";
+    type Change = fn(&mut HashMap<String, TensorView>);
+    let changed = |change: Change| {
+        with_bytes("llama/lora-new", "adapter_model.safetensors", |bytes| {
+            let copy = bytes.clone();
+            let tensors = SafeTensors::deserialize(&copy).unwrap();
+            let mut views: HashMap<String, TensorView> = tensors.tensors().into_iter().collect();
+            change(&mut views);
+            *bytes = safetensors::serialize(views, None).unwrap();
+        })
+    };
+    let cases: [(Change, &str); 8] = [
+        (|views| rename(views, "self_attn.q_proj", "self_attn.qkv_proj"), "qkv_proj"),
+        (|views| rename(views, "mlp.gate_proj", "mlp.experts"), "it has self_attn.q_proj"),
+        (|views| rename(views, "model.layers.0.self_attn.q_proj", "lm_head"), "layer of Llama"),
+        (|views| rename(views, "layers.1", "layers.2"), "with 2 layers"),
+        (|views| rename(views, "v_proj.lora_A", "v_proj.lora_magnitude_vector"), "DoRA"),
+        (|views| rename(views, "down_proj", "modules_to_save.down_proj"), "retrained module"),
+        (|views| rename(views, "k_proj.lora_B", "q_proj.lora_B"), "shape"),
+        (|views| views.retain(|name, _| !name.contains("lora_B")), "only one of its two"),
+    ];
+    for (change, word) in cases {
+        let error = lora_refusal(changed(change).path(), LLAMA);
+        assert!(error.contains(word), "{word}: {error}");
+    }
+    for (key, value) in [("use_dora", json!(true)), ("rank_pattern", json!({"q_proj": 8})), ("bias", json!("all"))] {
+        let folder = with_json("llama/lora-new", "adapter_config.json", |config| config[key] = value);
+        assert!(lora_refusal(folder.path(), LLAMA).contains(key), "{key}");
+    }
+    // Adapters and bases of different families, and a base that no adapter is converted for.
+    assert!(lora_refusal(&fixture("micro/lora-new"), LLAMA).contains("layer of Llama"));
+    assert!(lora_refusal(&fixture("llama/lora-new"), SAFE).contains("layer of GPT-NeoX"));
+    let mistral = with_json(LLAMA, "config.json", |config| config["model_type"] = json!("mistral"));
+    assert!(lora_refusal(&fixture("llama/lora-new"), mistral.path().to_str().unwrap()).contains("`mistral`"));
 }
 
 fn rename(views: &mut HashMap<String, TensorView>, from: &str, to: &str) {

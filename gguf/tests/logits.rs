@@ -35,9 +35,13 @@ fn passes(what: &str, found: &Verification, limit: f32) {
 }
 
 fn lora(size: &str, adapter: &str, folder: &Path) -> PathBuf {
-    let output = folder.join(format!("{size}-{adapter}.gguf"));
+    lora_as(Dtype::F32, size, adapter, folder)
+}
+
+fn lora_as(dtype: Dtype, size: &str, adapter: &str, folder: &Path) -> PathBuf {
+    let output = folder.join(format!("{size}-{adapter}-{dtype:?}.gguf"));
     let (adapter, base) = (fixture(&format!("{size}/{adapter}")), fixture(&format!("{size}/hf-safetensors")));
-    convert_lora(&LoraOptions { adapter, base, output: output.clone() }, &mut ()).unwrap();
+    convert_lora(&LoraOptions { adapter, base, output: output.clone(), dtype }, &mut ()).unwrap();
     output
 }
 
@@ -179,6 +183,23 @@ impl Loaded {
     }
 }
 
+impl Loaded {
+    /// Puts the rows of a Llama's queries or keys back into the checkpoint's order, the halves of a head apart.
+    fn part_halves(&mut self, ending: &str, heads: usize) {
+        for (plan, bytes) in self.tensors.iter_mut().filter(|(plan, _)| plan.name.ends_with(ending)) {
+            let rows = plan.dims[1] as usize;
+            let (width, size) = (bytes.len() / rows, rows / heads);
+            let joined = bytes.clone();
+            for row in 0..rows {
+                let (head, within) = (row / size, row % size);
+                let (half, d) = (within / (size / 2), within % (size / 2));
+                let from = (head * size + 2 * d + half) * width;
+                bytes[row * width..(row + 1) * width].copy_from_slice(&joined[from..from + width]);
+            }
+        }
+    }
+}
+
 /// For each mistake: how far logits must move (the original's authors measured it in transformers), and that it is caught.
 #[test]
 fn every_mistake_of_a_converter_would_be_caught() {
@@ -223,6 +244,56 @@ fn every_mistake_of_a_converter_would_be_caught() {
         check("lora_ignored", &compare(size, &model, None, "lora_1.0"));
         check("lora_half_scale", &compare(size, &model, Some((&adapter, 0.5)), "lora_1.0"));
     }
+}
+
+/// The base is a GGUF that gguf-py wrote, so that the converter of adapters alone is on trial.
+#[test]
+fn a_llama_with_an_adapter_over_all_its_matrices_gives_the_originals_logits() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = fixture("llama/gguf/model-f32.gguf");
+    let pass = |what: &str, found: Verification, limit: f32| {
+        println!("llama {what}: largest |Δlogit| {:.5}", found.distance());
+        passes(what, &found, limit);
+    };
+    pass("base", compare("llama", &model, None, "base"), LIMIT_F32);
+    for (dtype, limit) in [(Dtype::F32, LIMIT_F32), (Dtype::F16, LIMIT_F16)] {
+        let adapter = lora_as(dtype, "llama", "lora-new", folder.path());
+        for (scale, variant) in [(1.0, "lora_1.0"), (0.5, "lora_0.5")] {
+            pass(&format!("{variant} {dtype:?}"), compare("llama", &model, Some((&adapter, scale)), variant), limit);
+        }
+        let merged = folder.path().join("merged.gguf");
+        let options = MergeOptions {
+            base: model.clone(),
+            adapter: adapter.clone(),
+            scale: 1.0,
+            output: merged.clone(),
+            dtype: Dtype::F32,
+        };
+        merge(&options, &mut ()).unwrap();
+        pass(&format!("merged {dtype:?}"), compare("llama", &merged, None, "lora_1.0"), limit);
+    }
+}
+
+#[test]
+fn every_mistake_with_a_llama_adapter_would_be_caught() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = fixture("llama/gguf/model-f32.gguf");
+    let adapter = lora("llama", "lora-new", folder.path());
+    let controls = json(&fixture("llama/expected/negative-controls.json"));
+    let check = |mistake: &str, found: &Verification| {
+        let moved = controls["controls"][mistake]["max_abs_logit"].as_f64().unwrap() as f32;
+        println!("llama {mistake}: largest |Δlogit| {:.5} (Transformers: {moved:.5})", found.distance());
+        assert!((found.distance() - moved).abs() < 0.1, "{mistake}: {} for {moved}", found.distance());
+        assert!(!found.passes(LIMIT_F16), "{mistake} was not caught");
+    };
+    let mut factors = Loaded::read(&adapter);
+    factors.part_halves("attn_q.weight.lora_b", 4);
+    factors.part_halves("attn_k.weight.lora_b", 2);
+    let spoilt = folder.path().join("spoilt.gguf");
+    factors.write(&spoilt);
+    check("lora_B_not_permuted", &compare("llama", &model, Some((&spoilt, 1.0)), "lora_1.0"));
+    check("lora_ignored", &compare("llama", &model, None, "lora_1.0"));
+    check("lora_half_scale", &compare("llama", &model, Some((&adapter, 0.5)), "lora_1.0"));
 }
 
 #[test]

@@ -27,10 +27,19 @@ fn seeds(parser: &str) -> Vec<Vec<u8>> {
             pickle_in(&read("micro/hf-bin/pytorch_model.bin")),
         ],
         "shard_index" => vec![read("micro/hf-bin-sharded/pytorch_model.bin.index.json")],
-        "model_config" => vec![read("micro/hf-bin/config.json"), read("micro/hf-safetensors-v5/config.json")],
+        "model_config" => vec![
+            read("micro/hf-bin/config.json"),
+            read("micro/hf-safetensors-v5/config.json"),
+            read("llama/hf-safetensors/config.json"),
+        ],
         "tokenizer" => vec![read("micro/hf-bin/tokenizer.json")],
         "adapter_config" => {
             vec![read("micro/lora-new/adapter_config.json"), read("micro/lora-old/adapter_config.json")]
+        }
+        "friend_adapter" => {
+            let sha = "0123456789abcdef".repeat(4);
+            let said = format!(r#"{{"name": "x", "licence": "MIT", "commercial": false, "base_sha256": "{sha}"}}"#);
+            vec![said.into_bytes(), br#"{"template": "chat", "data": "letters", "recipe": "rank 8"}"#.to_vec()]
         }
         "catalogue" => vec![friend_gguf::catalogue::SHIPPED.as_bytes().to_vec()],
         other => panic!("{other} has no seeds: give it some"),

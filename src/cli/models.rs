@@ -44,7 +44,11 @@ pub enum ModelsCommand {
         #[arg(long, value_enum, default_value = "f16")]
         dtype: DtypeName,
     },
-    /// Converts a PEFT LoRA folder to GGUF
+    /// Converts a PEFT LoRA folder to GGUF, for a GPT-NeoX or Llama base
+    ///
+    /// A friend_adapter.json in the folder goes along: {"name", "licence", "commercial": true|false, "base_sha256",
+    /// "base_name", "template": "chat"|"dolly", "data", "recipe"}, each of them optional. An adapter that names a base or a
+    /// template is refused over any other.
     ConvertLora {
         /// Folder with adapter_config.json and its weights
         folder: PathBuf,
@@ -54,6 +58,9 @@ pub enum ModelsCommand {
         /// The GGUF to write
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
+        /// How its factors are stored
+        #[arg(long, value_enum, default_value = "f32")]
+        dtype: LoraDtypeName,
     },
     /// Merges a LoRA into its base: one GGUF that needs no adapter
     Merge {
@@ -186,6 +193,14 @@ pub enum DtypeName {
     F16,
     #[value(name = "q8_0")]
     Q8_0,
+}
+
+/// How an adapter's factors are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LoraDtypeName {
+    F32,
+    F16,
 }
 
 /// How prompts are written.

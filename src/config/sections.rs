@@ -127,6 +127,8 @@ sections! {
     Models in "models" {
         /// The folder of downloaded and converted models.
         dir: PathBuf = PathBuf::from("./models/cache"), env "AI_FRIEND_MODELS";
+        /// The folder of the adapters that ship with the program.
+        adapters: PathBuf = PathBuf::from("models/adapters");
         /// The model hub, or a mirror of it.
         hub_url: String = "https://huggingface.co".to_owned(), env "HF_ENDPOINT";
         /// The hub's token, for models that ask for one.

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use friend_gguf::catalogue::{Adapter, Base, Entry, Template, check_name};
 use friend_gguf::convert::{
-    Dtype, LoraOptions, MergeOptions, ModelOptions, Summary, SynthesizeOptions, convert_lora, convert_model, merge,
-    preflight, synthesize,
+    Dtype, LoraOptions, MergeOptions, ModelOptions, Provenance, Summary, SynthesizeOptions, convert_lora,
+    convert_model, merge, preflight, synthesize,
 };
 use friend_gguf::hub::RepoId;
 use friend_gguf::llama::{QuantizeOptions, quantize};
@@ -17,7 +17,7 @@ use super::library::Library;
 use super::prepare::{Workshop, blocking};
 use super::progress::Bar;
 use super::{pull, report, space};
-use crate::cli::models::{Add, DtypeName, ModelsCommand, TemplateName};
+use crate::cli::models::{Add, DtypeName, LoraDtypeName, ModelsCommand, TemplateName};
 use crate::config::Config;
 
 /// Runs one command; what it finds goes to `out`, progress to standard error.
@@ -35,8 +35,8 @@ pub async fn run(command: ModelsCommand, config: &Config, out: &mut (dyn Write +
             let summary = blocking(move || Ok(convert_model(&options, &mut Bar::stderr())?)).await?;
             tell(out, &output, &summary)?;
         }
-        ModelsCommand::ConvertLora { folder, base, output } => {
-            let options = LoraOptions { adapter: folder, base, output: output.clone() };
+        ModelsCommand::ConvertLora { folder, base, output, dtype } => {
+            let options = LoraOptions { adapter: folder, base, output: output.clone(), dtype: dtype.into() };
             let summary = blocking(move || Ok(convert_lora(&options, &mut Bar::stderr())?)).await?;
             tell(out, &output, &summary)?;
         }
@@ -73,7 +73,7 @@ fn tell(out: &mut dyn Write, path: &Path, summary: &Summary) -> io::Result<()> {
 }
 
 fn list(config: &Config, out: &mut dyn Write) -> Result<()> {
-    let library = Library::open(&config.models.dir)?;
+    let library = Library::open(&config.models)?;
     let hub = super::hub(&config.models)?;
     let workshop = Workshop { library: &library, hub: &hub };
     for entry in library.entries() {
@@ -83,30 +83,43 @@ fn list(config: &Config, out: &mut dyn Write) -> Result<()> {
             Err(_) if workshop.root(entry)?.base.bundled.is_some() => "made at the first start".to_owned(),
             Err(_) => "not here yet".to_owned(),
         };
+        let here = workshop.adapter_here(entry);
         let adapter = match &entry.adapter {
-            Some(Adapter { missing: Some(_), .. })
-                if !library.file(&entry.name).join("adapter_config.json").is_file() =>
-            {
+            Some(Adapter { missing: Some(_), .. }) if here.is_none() => {
                 "; its adapter must be added: ai-friend models add --help"
+            }
+            Some(Adapter { shipped: Some(_), .. }) if here.is_none() => {
+                "; its adapter, which ships with it, is not here"
             }
             Some(_) => "; with an adapter",
             None => "",
         };
         let own = if library.is_own(&entry.name) { " (yours)" } else { "" };
         writeln!(out, "{}{own}\n    {}\n    {}: {state}{adapter}", entry.name, entry.about, entry.quantisation)?;
-        let commercial = match entry.commercial {
-            Some(true) => "commercial use allowed",
-            Some(false) => "not for commercial use",
-            None => "commercial use: nobody has checked",
-        };
-        let licence = if entry.licence.is_empty() { "unknown licence" } else { &entry.licence };
-        writeln!(out, "    {licence} ({commercial})")?;
+        let licence = Some(entry.licence.as_str()).filter(|licence| !licence.is_empty());
+        writeln!(out, "    {}", terms(licence, entry.commercial))?;
+        if let Some(here) = here {
+            match Provenance::of(&here) {
+                Ok(said) => writeln!(out, "    its adapter: {}", terms(said.licence.as_deref(), said.commercial))?,
+                Err(error) => writeln!(out, "    its adapter: {error}")?,
+            }
+        }
     }
     Ok(())
 }
 
+/// A licence, and whether it allows commercial use, in words.
+fn terms(licence: Option<&str>, commercial: Option<bool>) -> String {
+    let commercial = match commercial {
+        Some(true) => "commercial use allowed",
+        Some(false) => "not for commercial use",
+        None => "commercial use: nobody has checked",
+    };
+    format!("{} ({commercial})", licence.unwrap_or("unknown licence"))
+}
+
 async fn fetch(name: &str, config: &Config, out: &mut (dyn Write + Send)) -> Result<()> {
-    let library = Library::open(&config.models.dir)?;
+    let library = Library::open(&config.models)?;
     let hub = super::hub(&config.models)?;
     let workshop = Workshop { library: &library, hub: &hub };
     let entry = library.entry(name)?.clone();
@@ -122,7 +135,7 @@ async fn fetch(name: &str, config: &Config, out: &mut (dyn Write + Send)) -> Res
 
 fn add_entry(add: &Add, config: &Config, out: &mut dyn Write) -> Result<()> {
     check_name(&add.name).map_err(anyhow::Error::msg)?;
-    let mut library = Library::open(&config.models.dir)?;
+    let mut library = Library::open(&config.models)?;
     let old = library.entry(&add.name).ok().cloned();
     let base = add.base.as_deref().map(|base| base_of(&library, base)).transpose()?;
     let mut entry = match (old, base) {
@@ -183,7 +196,7 @@ fn adapter_of(text: &str, scale: f32) -> Result<Adapter> {
 }
 
 fn remove(name: &str, config: &Config, out: &mut dyn Write) -> Result<()> {
-    let mut library = Library::open(&config.models.dir)?;
+    let mut library = Library::open(&config.models)?;
     let entry = library.entry(name)?.clone();
     let hub = super::hub(&config.models)?;
     let workshop = Workshop { library: &library, hub: &hub };
@@ -223,6 +236,15 @@ impl From<DtypeName> for Dtype {
             DtypeName::F32 => Self::F32,
             DtypeName::F16 => Self::F16,
             DtypeName::Q8_0 => Self::Q8_0,
+        }
+    }
+}
+
+impl From<LoraDtypeName> for Dtype {
+    fn from(name: LoraDtypeName) -> Self {
+        match name {
+            LoraDtypeName::F32 => Self::F32,
+            LoraDtypeName::F16 => Self::F16,
         }
     }
 }

@@ -9,13 +9,16 @@ use friend_gguf::catalogue::{Catalogue, Entry, MAX_FILE};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::config;
+
 /// The user's own catalogue in the models' folder.
 const OWN: &str = "catalogue.toml";
 
-/// The models' folder and its two catalogues.
+/// The models' folder, its two catalogues, and the adapters that ship with the program.
 #[derive(Clone, Debug)]
 pub struct Library {
     dir: PathBuf,
+    adapters: PathBuf,
     own: Catalogue,
     all: Catalogue,
 }
@@ -36,9 +39,9 @@ impl Library {
     ///
     /// # Errors
     /// When the user's own is broken: where and how.
-    pub fn open(dir: &Path) -> Result<Self> {
+    pub fn open(models: &config::Models) -> Result<Self> {
         let shipped = Catalogue::shipped().map_err(anyhow::Error::msg).context("the shipped catalogue is broken")?;
-        let dir = find(dir);
+        let (dir, adapters) = (find(&models.dir), find(&models.adapters));
         let path = dir.join(OWN);
         let own = match File::open(&path) {
             Ok(file) => {
@@ -56,7 +59,7 @@ impl Library {
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
         let all = shipped.overlaid(&own);
-        Ok(Self { dir, own, all })
+        Ok(Self { dir, adapters, own, all })
     }
 
     /// The folder.
@@ -122,6 +125,11 @@ impl Library {
     /// A file of the folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+
+    /// An adapter that ships with the program.
+    pub fn shipped_adapter(&self, name: &str) -> PathBuf {
+        self.adapters.join(name)
     }
 
     /// Whether a file is here, whole, and made from `source`.

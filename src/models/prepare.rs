@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use friend_gguf::catalogue::Entry;
 use friend_gguf::convert::format::GgufFile;
 use friend_gguf::convert::{Dtype, LoraOptions, ModelOptions, QuantType, convert_lora, convert_model, preflight};
-use friend_gguf::hub::RepoId;
+use friend_gguf::hub::{ADAPTER_CONFIG, RepoId};
 use friend_gguf::llama::{QuantizeOptions, quantize};
 use sha2::{Digest, Sha256};
 
@@ -99,11 +99,23 @@ impl Workshop<'_> {
     /// When it can be had from nowhere, and how to add it.
     pub fn local_adapter(&self, entry: &Entry) -> Result<Option<PathBuf>> {
         let Some(adapter) = &entry.adapter else { return Ok(None) };
+        if let Some(file) = &adapter.shipped {
+            let path = self.library.shipped_adapter(file);
+            if !path.is_file() {
+                bail!(
+                    "the adapter {} of `{}`, which ships with ai-friend, is not there: install ai-friend again with its \
+                     folder models/adapters, or run without the adapter (--no-adapter)",
+                    path.display(),
+                    entry.name
+                );
+            }
+            return Ok(Some(path));
+        }
         let beside = self.library.file(&entry.name);
         match (&adapter.path, &adapter.missing) {
             (Some(path), _) if path.exists() => Ok(Some(path.clone())),
             (Some(path), _) => bail!("the adapter {} of `{}` is gone", path.display(), entry.name),
-            (None, Some(_)) if beside.join("adapter_config.json").is_file() => Ok(Some(beside)),
+            (None, Some(_)) if beside.join(ADAPTER_CONFIG).is_file() => Ok(Some(beside)),
             (None, Some(why)) => bail!(
                 "the adapter of `{0}` must be added first: {why}. If you have its PEFT folder, run\n  \
                  ai-friend models add {0} --adapter FOLDER",
@@ -111,6 +123,15 @@ impl Workshop<'_> {
             ),
             (None, None) => Ok(None),
         }
+    }
+
+    /// An entry's adapter if it is on this machine already, be it a PEFT folder or a GGUF.
+    pub fn adapter_here(&self, entry: &Entry) -> Option<PathBuf> {
+        let fetched = || {
+            let repo = RepoId::parse(entry.adapter.as_ref()?.hub.as_deref()?).ok()?;
+            Some(pull::folder_of(self.library, &repo)).filter(|folder| folder.join(ADAPTER_CONFIG).is_file())
+        };
+        self.local_adapter(entry).ok()?.or_else(fetched)
     }
 
     /// An adapter's GGUF: the path itself, or a PEFT folder converted.
@@ -129,7 +150,8 @@ impl Workshop<'_> {
         let source = format!("adapter {}", fingerprint(path)?);
         if !Library::is_ready(&target, &source) {
             let _lock = self.lock().await?;
-            let options = LoraOptions { adapter: path.to_owned(), base: base.to_owned(), output: target.clone() };
+            let (adapter, base) = (path.to_owned(), base.to_owned());
+            let options = LoraOptions { adapter, base, output: target.clone(), dtype: Dtype::F32 };
             blocking(move || Ok(convert_lora(&options, &mut Bar::stderr())?)).await?;
             Library::put_record(&target, &source)?;
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use friend_gguf::convert::shard_names;
-use friend_gguf::hub::{ADAPTER_CONFIG, ADAPTER_FILES, MODEL_FILES, RepoId, WEIGHT_FILES};
+use friend_gguf::hub::{ADAPTER_CONFIG, ADAPTER_FILES, ADAPTER_PROVENANCE, MODEL_FILES, RepoId, WEIGHT_FILES};
 use serde::{Deserialize, Serialize};
 
 use super::library::Library;
@@ -79,6 +79,9 @@ pub async fn adapter(hub: &Hub, library: &Library, repo: RepoId, revision: &str)
         return Ok(pull.folder);
     }
     pull.fetch(ADAPTER_CONFIG).await?;
+    if let Some(provenance) = pull.first_of(&[ADAPTER_PROVENANCE]).await? {
+        pull.fetch(provenance).await?;
+    }
     match pull.first_of(&ADAPTER_FILES).await? {
         Some(weights) => pull.fetch(weights).await?,
         None => bail!("{} holds no adapter weights ({})", pull.repo, ADAPTER_FILES.join(", ")),

@@ -37,6 +37,7 @@ pub fn inspect(path: &Path, json: bool, out: &mut dyn Write) -> Result<()> {
     line("parameters", format!("{:.1} million", found.parameters as f64 / 1e6))?;
     if let Some((alpha, rank)) = found.adapter {
         line("adapter", format!("LoRA of rank {rank}, alpha {alpha}"))?;
+        line("licence", found.licence.clone().unwrap_or_else(|| "not said".to_owned()))?;
         return Ok(());
     }
     line(

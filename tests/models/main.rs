@@ -1,5 +1,6 @@
 //! Models by name, file and folder, and the hub they come from, over a real (and often rude) HTTP server on loopback.
 
+mod adapters;
 mod hub;
 mod resolve;
 mod server;

@@ -6,6 +6,7 @@
 use super::ConvertError;
 use super::config::NeoxConfig;
 use super::format::{GgmlType, MetaValue, Metadata, TensorPlan};
+use super::layout::RowOrder;
 use super::source::{Checkpoint, SourceTensor};
 
 /// The architecture's name in GGUF.
@@ -70,32 +71,6 @@ impl Geometry {
         match part {
             "attn_qkv" => RowOrder::SplitHeads { heads: self.heads, head_size: self.hidden / self.heads },
             _ => RowOrder::AsIs,
-        }
-    }
-}
-
-/// The order in which source rows become destination rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RowOrder {
-    AsIs,
-    /// Destination row `(c·heads + h)·head_size + d` is source row `(h·3 + c)·head_size + d`.
-    SplitHeads {
-        heads: u64,
-        head_size: u64,
-    },
-}
-
-impl RowOrder {
-    /// Runs of consecutive source rows, in destination order, none longer than `most` unless a head is.
-    pub(crate) fn runs(self, rows: u64, most: u64) -> Vec<(u64, u64)> {
-        match self {
-            Self::AsIs => {
-                let most = most.max(1);
-                (0..rows.div_ceil(most)).map(|run| (run * most, most.min(rows - run * most))).collect()
-            }
-            Self::SplitHeads { heads, head_size } => {
-                (0..3).flat_map(|part| (0..heads).map(move |head| ((head * 3 + part) * head_size, head_size))).collect()
-            }
         }
     }
 }

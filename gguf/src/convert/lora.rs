@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::adapter::{Adapter, Pair, check_size};
-use super::config::NeoxConfig;
 use super::encode;
 use super::error::{Blame, ConvertError, shorten};
 use super::files::read_text;
-use super::format::{GgmlType, GgufFile, GgufWriter, MetaValue, TensorPlan};
-use super::gptneox::{self, Geometry};
-use super::model::{Summary, display_name, general};
+use super::format::{GgufFile, GgufWriter, MetaValue, TensorPlan};
+use super::layout::Layout;
+use super::merge::check_fit;
+use super::model::{Dtype, Summary, display_name, general};
 use super::progress::Progress;
+use super::provenance::Provenance;
 use super::source::{Checkpoint, SourceTensor};
 
 /// What to convert.
@@ -25,6 +26,8 @@ pub struct LoraOptions {
     pub base: PathBuf,
     /// The GGUF to write.
     pub output: PathBuf,
+    /// How its factors are stored: F32 or F16.
+    pub dtype: Dtype,
 }
 
 /// Converts a PEFT LoRA to GGUF.
@@ -32,16 +35,21 @@ pub struct LoraOptions {
 /// # Errors
 /// [`ConvertError`] naming what is damaged, missing, or of a kind that GGUF's LoRA cannot express faithfully.
 pub fn convert_lora(options: &LoraOptions, progress: &mut dyn Progress) -> Result<Summary, ConvertError> {
-    let geometry = geometry_of(&options.base)?;
-    let adapter = open_peft(&options.adapter, geometry)?;
-    let mut metadata = general(&display_name(&options.adapter), "adapter", gptneox::ARCHITECTURE);
+    if options.dtype == Dtype::Q8_0 {
+        return Err(ConvertError::Unsupported(
+            "an adapter is stored as f32 or f16: its rows are too short for q8_0".to_owned(),
+        ));
+    }
+    let (adapter, layout) = open_for(&options.adapter, &options.base)?;
+    let mut metadata = general(&display_name(&options.adapter), "adapter", layout.architecture());
+    Provenance::of(&options.adapter)?.add_to(&mut metadata);
     metadata.set("adapter.type", MetaValue::Text("lora".to_owned()));
     metadata.set("adapter.lora.alpha", MetaValue::F32(adapter.alpha));
     let mut plans = Vec::new();
     for pair in &adapter.pairs {
         let (columns, rows) = (pair.a.len() as u64 / pair.rank, pair.b.len() as u64 / pair.rank);
         for (end, dims) in [("lora_a", vec![columns, pair.rank]), ("lora_b", vec![pair.rank, rows])] {
-            plans.push(TensorPlan { name: format!("{}.{end}", pair.target), dims, kind: GgmlType::F32 });
+            plans.push(TensorPlan { name: format!("{}.{end}", pair.target), dims, kind: options.dtype.kind() });
         }
     }
     let mut writer = GgufWriter::create(&options.output, &metadata, &plans)?;
@@ -59,16 +67,21 @@ pub fn convert_lora(options: &LoraOptions, progress: &mut dyn Progress) -> Resul
     Ok(Summary { bytes: writer.finish()?, tensors: plans.len(), parameters })
 }
 
-/// The sizes of a base, from its folder or its GGUF.
-pub(crate) fn geometry_of(base: &Path) -> Result<Geometry, ConvertError> {
+/// Reads a PEFT folder for a base: its Hugging Face folder, or its GGUF, whose tensors the adapter must then fit.
+fn open_for(adapter: &Path, base: &Path) -> Result<(Adapter, Layout), ConvertError> {
     if base.is_dir() {
-        return Ok(Geometry::of_config(&NeoxConfig::read(base)?));
+        let layout = Layout::of_folder(base)?;
+        return Ok((open_peft(adapter, layout)?, layout));
     }
-    Geometry::of_metadata(&GgufFile::open(base)?.metadata)
+    let file = GgufFile::open(base)?;
+    let layout = Layout::of_metadata(&file.metadata)?;
+    let adapter = open_peft(adapter, layout)?;
+    check_fit(&adapter, |name| file.tensor(name).map(|tensor| &tensor.dims[..]))?;
+    Ok((adapter, layout))
 }
 
-/// Reads a PEFT folder for a base of the given shape.
-pub(crate) fn open_peft(folder: &Path, geometry: Geometry) -> Result<Adapter, ConvertError> {
+/// Reads a PEFT folder for a base of the given layout.
+pub(crate) fn open_peft(folder: &Path, layout: Layout) -> Result<Adapter, ConvertError> {
     let checkpoint = Checkpoint::open_adapter(folder)?;
     let config = PeftConfig::read(folder)?;
     check_size(
@@ -79,8 +92,8 @@ pub(crate) fn open_peft(folder: &Path, geometry: Geometry) -> Result<Adapter, Co
     )?;
     let mut factors: BTreeMap<(u64, &str), [Option<&str>; 2]> = BTreeMap::new();
     for (name, tensor) in checkpoint.tensors() {
-        let (layer, part, second) = target(name, geometry.layers)?;
-        check_factor(name, tensor, geometry.matrix(part), config.rank, second)?;
+        let (layer, part, second) = target(name, layout)?;
+        check_factor(name, tensor, layout.matrix(part), config.rank, second)?;
         let slot = &mut factors.entry((layer, part)).or_default()[usize::from(second)];
         if slot.replace(name).is_some() {
             return Err(ConvertError::tensor(name, "occurs twice under different names"));
@@ -92,10 +105,10 @@ pub(crate) fn open_peft(folder: &Path, geometry: Geometry) -> Result<Adapter, Co
         let [Some(a), Some(b)] = pair else {
             return Err(ConvertError::tensor(&target, "only one of its two LoRA factors is there"));
         };
-        let (rows, _) = geometry.matrix(part);
+        let (rows, _) = layout.matrix(part);
         let (mut first, mut second) = (Vec::new(), Vec::new());
         checkpoint.read_rows(a, 0, config.rank, &mut first)?;
-        for (start, count) in geometry.order(part).runs(rows, rows) {
+        for (start, count) in layout.order(part).runs(rows, rows) {
             checkpoint.read_rows(b, start, count, &mut second)?;
         }
         pairs.push(Pair { target, rank: config.rank, a: first, b: second });
@@ -123,7 +136,7 @@ fn check_factor(
 }
 
 /// Layer, part and factor (false: A, true: B) of a tensor's name.
-fn target(name: &str, layers: u64) -> Result<(u64, &'static str, bool), ConvertError> {
+fn target(name: &str, layout: Layout) -> Result<(u64, &'static str, bool), ConvertError> {
     let refuse = |reason: &str| ConvertError::tensor(name, reason);
     for (mark, kind) in [
         ("lora_magnitude", "DoRA"),
@@ -142,10 +155,15 @@ fn target(name: &str, layers: u64) -> Result<(u64, &'static str, bool), ConvertE
             module.iter().find_map(|end| inner.strip_suffix(end.as_str())).map(|module| (module, second))
         })
         .ok_or_else(|| refuse("is no LoRA factor"))?;
-    let place = module.strip_prefix("gpt_neox.layers.").and_then(|rest| rest.split_once('.'));
-    let (layer, part) = place.ok_or_else(|| refuse("does not belong to a layer of GPT-NeoX"))?;
-    let part = gptneox::PARTS.iter().find(|(from, _, is_matrix)| *is_matrix && *from == part);
-    let (_, to, _) = part.ok_or_else(|| refuse("is on a module that GPT-NeoX does not have"))?;
+    let (family, layers, matrices) = (layout.family(), layout.layers(), layout.matrices());
+    let known = || matrices.iter().map(|(from, _)| *from).collect::<Vec<_>>().join(", ");
+    let place = module.strip_prefix(layout.prefix()).and_then(|rest| rest.split_once('.'));
+    let (layer, part) = place.ok_or_else(|| {
+        refuse(&format!("does not belong to a layer of {family}; only its layers' {} are adapted here", known()))
+    })?;
+    let part = matrices.iter().find(|(from, _)| *from == part);
+    let (_, to) =
+        part.ok_or_else(|| refuse(&format!("is on a module that {family} does not have; it has {}", known())))?;
     match layer.parse() {
         Ok(layer) if layer < layers => Ok((layer, to, second)),
         _ => Err(refuse(&format!("is on a layer that the base, with {layers} layers, does not have"))),

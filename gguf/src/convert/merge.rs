@@ -6,7 +6,8 @@ use super::adapter::Adapter;
 use super::encode;
 use super::error::ConvertError;
 use super::format::{GgmlType, GgufFile, MetaValue, TensorPlan};
-use super::gptneox::{Geometry, Mapped, RowOrder};
+use super::gptneox::Mapped;
+use super::layout::{Layout, RowOrder};
 use super::lora::open_peft;
 use super::model::{Base, Dtype, RowSource, Summary, write};
 use super::progress::Progress;
@@ -34,25 +35,27 @@ pub fn merge(options: &MergeOptions, progress: &mut dyn Progress) -> Result<Summ
     if !options.scale.is_finite() {
         return Err(ConvertError::Unsupported(format!("the scale {} is no number to merge with", options.scale)));
     }
-    let (base, geometry) = if options.base.is_dir() {
-        (Base::of_folder(&options.base, options.dtype)?, super::lora::geometry_of(&options.base)?)
+    let (base, layout) = if options.base.is_dir() {
+        (Base::of_folder(&options.base, options.dtype)?, Layout::of_folder(&options.base)?)
     } else {
         of_gguf(&options.base, options.dtype)?
     };
     let adapter = if options.adapter.is_dir() {
-        open_peft(&options.adapter, geometry)?
+        open_peft(&options.adapter, layout)?
     } else {
         Adapter::open_gguf(&options.adapter)?
     };
-    check_fit(&adapter, &base)?;
+    check_fit(&adapter, |name| {
+        base.tensors.iter().map(|tensor| &tensor.plan).find(|plan| plan.name == name).map(|plan| &plan.dims[..])
+    })?;
     write(&base, Some((&adapter, options.scale)), &options.output, progress)
 }
 
-fn check_fit(adapter: &Adapter, base: &Base) -> Result<(), ConvertError> {
+/// Every matrix that an adapter changes must be in its base, with its dimensions.
+pub(super) fn check_fit<'b>(adapter: &Adapter, dims: impl Fn(&str) -> Option<&'b [u64]>) -> Result<(), ConvertError> {
     for pair in &adapter.pairs {
-        let plan = base.tensors.iter().map(|tensor| &tensor.plan).find(|plan| plan.name == pair.target);
         let shape = (pair.a.len() as u64 / pair.rank, pair.b.len() as u64 / pair.rank);
-        match plan.map(|plan| &plan.dims[..]) {
+        match dims(&pair.target) {
             Some([columns, rows]) if (*columns, *rows) == shape => {}
             Some(dims) => {
                 return Err(ConvertError::tensor(
@@ -71,9 +74,9 @@ fn check_fit(adapter: &Adapter, base: &Base) -> Result<(), ConvertError> {
     Ok(())
 }
 
-fn of_gguf(path: &Path, dtype: Dtype) -> Result<(Base, Geometry), ConvertError> {
+fn of_gguf(path: &Path, dtype: Dtype) -> Result<(Base, Layout), ConvertError> {
     let file = GgufFile::open(path)?;
-    let geometry = Geometry::of_metadata(&file.metadata)?;
+    let layout = Layout::of_metadata(&file.metadata)?;
     let mut metadata = file.metadata.clone();
     metadata.set("general.file_type", MetaValue::U32(dtype.file_type()));
     let mut tensors = Vec::new();
@@ -83,7 +86,7 @@ fn of_gguf(path: &Path, dtype: Dtype) -> Result<(Base, Geometry), ConvertError> 
         let plan = TensorPlan { name: tensor.name.clone(), dims: tensor.dims.clone(), kind };
         tensors.push(Mapped { plan, source: tensor.name.clone(), order: RowOrder::AsIs });
     }
-    Ok((Base { metadata, tensors, values: Box::new(file) }, geometry))
+    Ok((Base { metadata, tensors, values: Box::new(file) }, layout))
 }
 
 impl RowSource for GgufFile {

@@ -1,4 +1,5 @@
-//! The ways into GGUF: a Hugging Face GPT-NeoX checkpoint, a PEFT LoRA, both merged, or a synthesised model.
+//! The ways into GGUF: a Hugging Face GPT-NeoX checkpoint, a PEFT LoRA for it or for a Llama, both merged, or a
+//! synthesised model.
 //!
 //! Everything streams: one run of rows is read, reordered, encoded and written before the next, so that a checkpoint of
 //! 14 GB needs a few megabytes. Inputs may be hostile; every reader is bounded and none runs anything. Outputs appear
@@ -13,12 +14,15 @@ mod files;
 pub mod format;
 mod gptneox;
 mod inspect;
+mod layout;
+mod llama;
 mod lora;
 mod merge;
 mod model;
 pub mod parsers;
 mod preflight;
 mod progress;
+mod provenance;
 mod quant;
 pub mod source;
 mod synthesize;
@@ -34,6 +38,7 @@ pub use merge::{MergeOptions, merge};
 pub use model::{Dtype, ModelOptions, Summary, convert_model};
 pub use preflight::preflight;
 pub use progress::Progress;
+pub use provenance::{PROVENANCE_FILE, Provenance};
 pub use quant::QuantType;
 pub use source::shard_names;
 pub use synthesize::{Shape, SynthesizeOptions, synthesize};

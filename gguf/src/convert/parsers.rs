@@ -5,13 +5,13 @@ use std::path::Path;
 
 use super::error::{Blame, ConvertError};
 use super::format::Metadata;
-use super::{config, format, lora, source, tokenizer};
+use super::{format, layout, lora, provenance, source, tokenizer};
 
 /// A parser and its name.
 pub type Parser = (&'static str, fn(&[u8]) -> Result<(), String>);
 
 /// All of them.
-pub const PARSERS: [Parser; 9] = [
+pub const PARSERS: [Parser; 10] = [
     ("gguf", gguf),
     ("safetensors", safetensors),
     ("zip", zip),
@@ -20,6 +20,7 @@ pub const PARSERS: [Parser; 9] = [
     ("model_config", model_config),
     ("tokenizer", tokenizer),
     ("adapter_config", adapter_config),
+    ("friend_adapter", friend_adapter),
     ("catalogue", catalogue),
 ];
 
@@ -68,7 +69,7 @@ pub fn shard_index(bytes: &[u8]) -> Result<(), String> {
 /// # Errors
 /// What is wrong.
 pub fn model_config(bytes: &[u8]) -> Result<(), String> {
-    config::NeoxConfig::parse(text(bytes)?, &blame()).map(drop).map_err(words)
+    layout::Layout::of_config(text(bytes)?, &blame()).map(drop).map_err(words)
 }
 
 /// A `tokenizer.json`.
@@ -85,6 +86,14 @@ pub fn tokenizer(bytes: &[u8]) -> Result<(), String> {
 /// What is wrong.
 pub fn adapter_config(bytes: &[u8]) -> Result<(), String> {
     lora::PeftConfig::parse(text(bytes)?, &blame()).map(drop).map_err(words)
+}
+
+/// What an adapter says of itself, `friend_adapter.json`.
+///
+/// # Errors
+/// What is wrong.
+pub fn friend_adapter(bytes: &[u8]) -> Result<(), String> {
+    provenance::Provenance::parse(text(bytes)?, &blame()).map(drop).map_err(words)
 }
 
 /// A catalogue of models.
