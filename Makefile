@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/ai-friend
 
-.PHONY: help demo run build test lint bench bench-engine load models tools emotion-train emotion-eval image
+.PHONY: help demo run build test lint bench bench-engine load models tools emotion-train emotion-eval train train-test evaluate image
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,15 @@ emotion-train: ## Train the emotion classifier again, from the data in EMOTION_D
 
 emotion-eval: build ## Measure the emotion classifier on every held-out set, in Rust and in Python
 	@scripts/emotion.sh eval $(ARGS)
+
+train: build ## Train the friend's adapter on training/dialogues, or go on with a stopped run (needs PyTorch)
+	@scripts/training.sh train $(ARGS)
+
+train-test: build ## Test the training pipeline on tiny models (needs PyTorch; about 5 minutes)
+	@scripts/training.sh test $(ARGS)
+
+evaluate: build ## Measure the adapter beside the base (needs the training environment)
+	@scripts/training.sh evaluate $(ARGS)
 
 image: ## Build the container image (CPU; TARGET=cuda for NVIDIA)
 	@scripts/build-image.sh $(ARGS)

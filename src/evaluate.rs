@@ -152,6 +152,22 @@ impl Conversation {
         voice.template.prompt(&persona, &mode, &turns)
     }
 
+    /// The answer to the last message, to be drawn as the bot draws it.
+    fn request(&self, voice: Voice<'_>, owner: OwnerId) -> Result<Request> {
+        let Voice { persona, template } = voice;
+        let mode = persona.modes.get(&self.mode).with_context(|| format!("there is no mode {}", self.mode))?;
+        Ok(Request {
+            owner,
+            prompt: self.prompt(voice),
+            sampling: persona.sampling.sampling(),
+            stop: template.stop(),
+            min_new_tokens: mode.min_new_tokens,
+            max_new_tokens: persona.sampling.max_new_tokens,
+            seed: self.seed,
+            time_limit: PATIENCE,
+        })
+    }
+
     /// The whole text, with the friend's words and what ends them counted.
     fn stretches(&self, voice: Voice<'_>) -> Vec<Stretch> {
         let prompt = self.prompt(voice);
@@ -206,6 +222,27 @@ pub fn losses(
     Ok(sums.into_iter().map(|(mode, sum)| (mode, report(sum))).collect())
 }
 
+/// Lets the model begin an answer to a short message; room for the whole answer must be there.
+///
+/// # Errors
+/// When the persona's prompt does not fit its context, or the model fails.
+pub fn begin_answer(engine: &dyn Engine, voice: Voice<'_>, mode: &str) -> Result<()> {
+    let hello = Said { who: Who::Person, text: "hello".to_owned() };
+    let conversation =
+        Conversation { mode: mode.to_owned(), intro: None, memory: Vec::new(), turns: vec![hello], seed: 0 };
+    let owner = OwnerId(u64::MAX);
+    let mut ticket = engine.submit(conversation.request(voice, owner)?)?;
+    if ticket.text.blocking_recv().is_none() {
+        // Nothing was said: it failed, or had nothing to say, which is no fault.
+        ticket.done.blocking_recv().context("the engine ended")??;
+    } else {
+        ticket.cancel.cancel();
+        let _ = ticket.done.blocking_recv();
+    }
+    engine.forget(owner);
+    Ok(())
+}
+
 /// Answers every conversation, as many at once as the engine has slots; lines in the input's order.
 ///
 /// # Errors
@@ -217,30 +254,20 @@ pub fn replies(
     at_once: usize,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let Voice { persona, template } = voice;
     for (group, conversations) in conversations.chunks(at_once.max(1)).enumerate() {
         let tickets: Vec<Ticket> = conversations
             .iter()
             .enumerate()
             .map(|(index, conversation)| {
-                let mode = &persona.modes[&conversation.mode];
-                engine.submit(Request {
-                    owner: OwnerId((group * at_once + index) as u64),
-                    prompt: conversation.prompt(voice),
-                    sampling: persona.sampling.sampling(),
-                    stop: template.stop(),
-                    min_new_tokens: mode.min_new_tokens,
-                    max_new_tokens: persona.sampling.max_new_tokens,
-                    seed: conversation.seed,
-                    time_limit: PATIENCE,
-                })
+                let owner = OwnerId((group * at_once + index) as u64);
+                Ok(engine.submit(conversation.request(voice, owner)?)?)
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<_>>()?;
         for (index, ticket) in tickets.into_iter().enumerate() {
             let completion = ticket.done.blocking_recv().context("the engine ended")??;
             engine.forget(OwnerId((group * at_once + index) as u64));
             let reply = Reply {
-                reply: finished(&completion, persona.sampling.whole_sentences),
+                reply: finished(&completion, voice.persona.sampling.whole_sentences),
                 tokens: completion.usage.new_tokens,
                 cut: completion.finish == Finish::Length,
             };

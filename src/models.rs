@@ -90,11 +90,20 @@ pub async fn resolve_name(model: &str, config: &Config) -> Result<ResolvedModel>
     Ok(ResolvedModel { name: entry.name, gguf, adapter, template, licence, commercial })
 }
 
-/// Whether the model that the settings name could be served, in words. What is only a download away is not fetched.
+/// What a look at the model that the settings name has found.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// In words.
+    pub about: String,
+    /// Whether its files are here, so that it can be tried.
+    pub here: bool,
+}
+
+/// Whether the model that the settings name could be served. What is only a download away is not fetched.
 ///
 /// # Errors
 /// As [`resolve`].
-pub fn check(config: &Config) -> Result<String> {
+pub fn check(config: &Config) -> Result<Checked> {
     let library = Library::open(&config.models)?;
     let entry = entry_for(&library, &config.model.name)?;
     let hub = hub(&config.models)?;
@@ -102,13 +111,15 @@ pub fn check(config: &Config) -> Result<String> {
     let from_hub = workshop.root(&entry)?.base.hub.clone();
     if let Some(repo) = from_hub.filter(|_| !workshop.target(&entry).is_ok_and(|target| target.is_file())) {
         workshop.local_adapter(&entry)?;
-        return Ok(format!("{}: fetched from {repo} at the first start", entry.name));
+        let about =
+            format!("{}: not here yet; fetched from {repo} at the first start, and only then tried", entry.name);
+        return Ok(Checked { about, here: false });
     }
     let ready = resolve(config)?;
     let size = space::human(std::fs::metadata(&ready.gguf).map_or(0, |about| about.len()));
     let adapter =
         ready.adapter.map_or_else(String::new, |(path, scale)| format!(", with {} at {scale}", path.display()));
-    Ok(format!("{} ({size}){adapter}", ready.gguf.display()))
+    Ok(Checked { about: format!("{} ({size}){adapter}", ready.gguf.display()), here: true })
 }
 
 /// Runs `ai-friend models …`; what it finds goes to standard output.

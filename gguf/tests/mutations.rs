@@ -41,6 +41,12 @@ fn seeds(parser: &str) -> Vec<Vec<u8>> {
             let said = format!(r#"{{"name": "x", "licence": "MIT", "commercial": false, "base_sha256": "{sha}"}}"#);
             vec![said.into_bytes(), br#"{"template": "chat", "data": "letters", "recipe": "rank 8"}"#.to_vec()]
         }
+        "expected" => vec![read("micro/expected/expected.json")],
+        "chat_template" => vec![
+            b"{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + \
+              '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+                .to_vec(),
+        ],
         "catalogue" => vec![friend_gguf::catalogue::SHIPPED.as_bytes().to_vec()],
         other => panic!("{other} has no seeds: give it some"),
     }

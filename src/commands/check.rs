@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use friend_actors::ports::Messenger as _;
 
 use crate::app;
 use crate::complaint::complaint;
 use crate::config::Config;
+use crate::evaluate::Voice;
 
 /// Checks settings, persona, classifier, model, data folder and token.
 ///
@@ -20,7 +21,7 @@ pub fn check(config: &Config) -> Result<ExitCode> {
     report.part("settings", || Ok("in order".to_owned()));
     report.part("persona", || app::persona(config).map(|persona| persona.name));
     report.part("emotion", || app::scorer(config).map(|_| "loads and scores".to_owned()));
-    report.part("model", || crate::models::check(config));
+    report.part("model", || model(config));
     report.part("data", || app::store(&config.store.data, config).map(|_| config.store.data.display().to_string()));
     report.part("token", || token(config));
     Ok(if report.sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -43,6 +44,21 @@ impl Report {
         let style = Style::new().fg_color(Some(color.into()));
         anstream::println!("{style}{mark}{style:#}  {name:<9} {}", text.replace('\n', "\n              "));
     }
+}
+
+/// A model that is here is loaded, and begins an answer in each mode: only that shows that it can be served.
+fn model(config: &Config) -> Result<String> {
+    let checked = crate::models::check(config)?;
+    if checked.here {
+        let persona = app::persona(config)?;
+        let thinker = app::thinker(config, &persona)?;
+        let voice = Voice { persona: &persona, template: &thinker.template };
+        for mode in persona.modes.keys() {
+            crate::evaluate::begin_answer(&*thinker.engine, voice, mode)
+                .with_context(|| format!("the model cannot answer in the mode {mode}"))?;
+        }
+    }
+    Ok(checked.about)
 }
 
 fn token(config: &Config) -> Result<String> {

@@ -134,7 +134,7 @@ async fn an_added_model_is_pulled_converted_and_quantised_once_with_its_adapter(
     let named =
         Config { model: ai_friend::config::Model { name: "mine".into(), ..config.model.clone() }, ..config.clone() };
     assert_eq!(models::resolve(&named).unwrap(), model, "also from outside a runtime");
-    assert!(models::check(&named).unwrap().contains("mine.lora.gguf at 0.5"));
+    assert!(models::check(&named).unwrap().about.contains("mine.lora.gguf at 0.5"));
     assert_eq!(server.asked().len(), requests.len(), "the second start asks nobody");
 
     out.clear();

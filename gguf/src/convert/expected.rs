@@ -57,8 +57,14 @@ impl Expected {
     /// [`ConvertError`] when one is damaged, or a variant is missing.
     pub fn read(path: &Path, variant: &str) -> Result<Self, ConvertError> {
         let blame = Blame::new("file of expected values", path);
-        let mut expected: Self =
-            serde_json::from_str(&read_text(path, MAX_EXPECTED)?).map_err(|error| blame.error(error.to_string()))?;
+        let mut expected = Self::parse(&read_text(path, MAX_EXPECTED)?, variant, &blame)?;
+        expected.add_logits(&path.with_file_name("last_logits.safetensors"), variant)?;
+        Ok(expected)
+    }
+
+    /// The JSON alone.
+    pub(super) fn parse(text: &str, variant: &str, blame: &Blame) -> Result<Self, ConvertError> {
+        let expected: Self = serde_json::from_str(text).map_err(|error| blame.error(error.to_string()))?;
         if expected.prompts.is_empty() || expected.prompts.len() > MAX_PROMPTS {
             return Err(blame.error(format!("it has {} prompts", expected.prompts.len())));
         }
@@ -78,7 +84,6 @@ impl Expected {
                 return Err(blame.error(format!("the lists of the prompt `{name}` differ in length")));
             }
         }
-        expected.add_logits(&path.with_file_name("last_logits.safetensors"), variant)?;
         Ok(expected)
     }
 

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use super::error::{Blame, ConvertError};
 use super::format::Metadata;
-use super::{format, layout, lora, provenance, source, tokenizer};
+use super::{expected, format, layout, lora, provenance, source, tokenizer};
 
 /// A parser and its name.
 pub type Parser = (&'static str, fn(&[u8]) -> Result<(), String>);
 
 /// All of them.
-pub const PARSERS: [Parser; 10] = [
+pub const PARSERS: [Parser; 12] = [
     ("gguf", gguf),
     ("safetensors", safetensors),
     ("zip", zip),
@@ -22,6 +22,8 @@ pub const PARSERS: [Parser; 10] = [
     ("adapter_config", adapter_config),
     ("friend_adapter", friend_adapter),
     ("catalogue", catalogue),
+    ("expected", expected),
+    ("chat_template", chat_template),
 ];
 
 /// A GGUF file's header.
@@ -102,6 +104,22 @@ pub fn friend_adapter(bytes: &[u8]) -> Result<(), String> {
 /// What is wrong.
 pub fn catalogue(bytes: &[u8]) -> Result<(), String> {
     crate::catalogue::Catalogue::parse(text(bytes)?).map(drop)
+}
+
+/// An original's expected values, `expected.json`.
+///
+/// # Errors
+/// What is wrong.
+pub fn expected(bytes: &[u8]) -> Result<(), String> {
+    expected::Expected::parse(text(bytes)?, "base", &blame()).map(drop).map_err(words)
+}
+
+/// The chat template out of a GGUF, which is a program in Jinja.
+///
+/// # Errors
+/// What is wrong.
+pub fn chat_template(bytes: &[u8]) -> Result<(), String> {
+    crate::chat_template::ChatTemplate::new(text(bytes)?, "<s>", "</s>").map(drop).map_err(|error| error.to_string())
 }
 
 fn text(bytes: &[u8]) -> Result<&str, String> {

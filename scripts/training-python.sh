@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Makes the Python environment of training/, pinned by its requirements.txt, and prints its interpreter. Only `make train`,
+# `make train-test` and `make evaluate` need it: the bot, `make demo` and `make test` never do.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly python="$root/target/python-training/bin/python"
+readonly done="$root/target/python-training/requirements.txt"
+wanted=$(grep -v '^#' "$root/training/requirements.txt")
+
+if [[ ! -x $python || $(cat "$done" 2>/dev/null) != "$wanted" ]]; then
+    have python3 || fail "there is no python3" "Install Python 3.11 (Debian: apt-get install python3 python3-pip)."
+    say "installing the Python packages to train a friend (PyTorch is about 3 GB; once)"
+    # --without-pip: Debian's python3 has no ensurepip; the pip that is there installs into the environment.
+    [[ -x $python ]] || python3 -m venv --clear --without-pip "$root/target/python-training"
+    python3 -m pip --python "$python" install --quiet --disable-pip-version-check \
+        --requirement /dev/stdin <<<"$wanted" >&2 || fail "pip could not install them" "See its message above."
+    printf '%s\n' "$wanted" >"$done"
+fi
+echo "$python"

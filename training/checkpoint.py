@@ -1,0 +1,58 @@
+"""Where a run can be taken up again to the same curve: adapter, optimizer, random numbers, step. A checkpoint is written beside
+its place and then moved there, so an interruption leaves the last whole one."""
+
+import errno
+import os
+from pathlib import Path
+
+from dataset.problem import Problem
+
+NAME = "checkpoint.pt"
+
+
+def save(folder: Path, model, optimizer, state: dict) -> None:
+    import torch
+
+    adapter = {name: value.detach().cpu() for name, value in model.named_parameters() if value.requires_grad}
+    content = {"adapter": adapter, "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state(), "state": state}
+    write(folder / NAME, lambda path: torch.save(content, path))
+
+
+def write(path: Path, action) -> None:
+    """Runs `action` on a path beside, and moves what it wrote into place; a full disk is told as such."""
+    beside = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        action(beside)
+        os.replace(beside, path)
+    except (OSError, RuntimeError) as error:
+        beside.unlink(missing_ok=True)
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        # PyTorch's writer reports a full disk as a RuntimeError without a number.
+        full = full or (isinstance(error, RuntimeError) and any(word in str(error) for word in ("write", "enforce fail", "No space")))
+        if full:
+            raise Problem(f"the disk is full: {path} could not be saved", "The last checkpoint is whole. Make room, and start again: the run goes on from it.") from None
+        raise Problem(f"{path} could not be saved: {error}", "Mend that, and start again: the run goes on from its last checkpoint.") from None
+
+
+def load(folder: Path, model, optimizer, wanted: dict) -> dict | None:
+    """The state of the run in `folder`, put back; None where there is none. `wanted` must be what the run was begun with."""
+    import torch
+
+    path = folder / NAME
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        state, adapter = content["state"], content["adapter"]
+    except Exception as error:  # whatever a damaged file does to the unpickler
+        raise Problem(f"{path} is damaged: {str(error).splitlines()[0]}", "Remove it to begin anew, or name another folder with --out.") from None
+    if different := [name for name in wanted if state["run"].get(name) != wanted[name]]:
+        raise Problem(f"{folder} holds a run with another {different[0]}", "Name another folder with --out, or remove this one.")
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, value in adapter.items():
+            parameters[name].copy_(value)
+    optimizer.load_state_dict(content["optimizer"])
+    torch.set_rng_state(content["rng"])
+    return state

@@ -1,0 +1,70 @@
+"""What one epoch trains on: the written dialogues with their placeholders filled anew, the templates' short talks, and some of
+Synthetic-Persona-Chat. Every epoch draws other personas and values; the seed decides all of it."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import augment, persona_chat
+from .overlap import Overlap
+from .personas import Personas
+from .prompts import shipped_persona, system_text
+from .split import split
+from .store import read_all
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt's system text and the turns (who, text) that follow."""
+
+    id: str
+    mode: str
+    system: str
+    turns: tuple
+
+
+def weight(dialogue) -> int:
+    """Twice what is rare and must be right: someone in danger, and honesty about being a bot."""
+    replies = " ".join(dialogue.texts("friend")).lower()
+    return 2 if "988" in replies or "a bot" in replies else 1
+
+
+class Mixture:
+    """`data` is the recipe's [data] table; `persona_chat_folder` may be None. `notes` tells what was left out, and why."""
+
+    def __init__(self, written: Path, data: dict, persona_chat_folder: Path | None = None):
+        self.data, self.notes = data, []
+        self.personas, self.modes = Personas(), shipped_persona()["modes"]
+        self.overlap = Overlap()
+        everything = read_all(written)
+        clean = [d for d in everything if not self.overlap.of(d)]
+        if left := len(everything) - len(clean):
+            self.notes.append(f"{left} dialogues left out: they share a text with training/evaluation")
+        self.train, self.test = split(clean)
+        self.chats, wanted = [], data.get("persona_chat", 0)
+        if wanted and persona_chat_folder and (persona_chat_folder / persona_chat.FILE).exists():
+            self.chats = [d for d in persona_chat.read(persona_chat_folder) if not self.overlap.of(d)][:wanted]
+        elif wanted:
+            self.notes.append("Synthetic-Persona-Chat skipped: DIALOGUE_DATA names no folder with " + persona_chat.FILE)
+
+    def sources(self) -> list:
+        """Licences of what this mixture holds, for the adapter's metadata."""
+        return [self.data.get("licence", "training/dialogues, CC0-1.0")] + ([persona_chat.LICENCE] if self.chats else [])
+
+    def example(self, dialogue, rng: random.Random, arthur: float) -> Example:
+        intro, filled = augment.fill(dialogue, rng, self.personas, arthur)
+        system = system_text(intro, self.modes[filled.mode]["instruction"], filled.memory)
+        return Example(filled.id, filled.mode, system, tuple((who, text) for who, text, _ in filled.turns))
+
+    def epoch(self, seed: int, number: int) -> list:
+        """The examples of one epoch, in a fixed order; shuffling is the batcher's."""
+        rng = random.Random(f"{seed}/{number}")
+        dialogues = [d for d in self.train for _ in range(weight(d))] if self.data.get("weigh", True) else list(self.train)
+        dialogues += augment.make(rng, self.train, self.data.get("augment", {}), self.overlap)
+        dialogues += self.chats
+        return [self.example(d, rng, self.data.get("arthur", 0.4)) for d in dialogues]
+
+    def held_out(self) -> list:
+        """The held-out dialogues, all with Arthur, so that every run measures the same."""
+        rng = random.Random(0)
+        return [self.example(d, rng, 1.0) for d in self.test]

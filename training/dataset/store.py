@@ -1,0 +1,139 @@
+"""Dialogues as JSONL, one a line, checked as they are read: an error names file, line, and what is wrong with it.
+
+    {"id": "fix-exam-1", "mode": "FIX", "topic": "exam", "persona": "any", "memory": ["they study law"],
+     "turns": [{"who": "person", "text": "failed again", "emotion": "sadness"}, {"who": "friend", "text": "Oh no. …"}]}
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .problem import Problem
+
+MODES = ("GENERAL", "WARM", "FLIRT", "FIX")
+EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
+PLACEHOLDERS = {"name", "age", "job", "a_job", "city"}
+LONGEST_TEXT = 2000
+
+
+@dataclass
+class Dialogue:
+    """A talk between a person and the friend. `turns` are (who, text, emotion or None), the person first."""
+
+    id: str
+    mode: str
+    topic: str
+    persona: str
+    memory: list
+    turns: list
+    # Set where the system text is not made from the persona file, as for Synthetic-Persona-Chat.
+    intro: str | None = None
+    extra: dict = field(default_factory=dict)
+
+    def texts(self, who: str) -> list:
+        return [text for speaker, text, _ in self.turns if speaker == who]
+
+    def as_json(self) -> str:
+        turns = []
+        for who, text, emotion in self.turns:
+            turns.append({"who": who, "text": text} | ({"emotion": emotion} if emotion else {}))
+        entry = {"id": self.id, "mode": self.mode, "topic": self.topic, "persona": self.persona}
+        entry |= {"memory": self.memory, "turns": turns}
+        if self.intro:
+            entry["intro"] = self.intro
+        return json.dumps(entry, ensure_ascii=False)
+
+
+def check(entry) -> Dialogue:
+    """Makes a dialogue of parsed JSON, or raises ValueError with what is wrong."""
+    if not isinstance(entry, dict):
+        raise ValueError("it is no object")
+    for name in ("id", "mode", "topic", "turns"):
+        if name not in entry:
+            raise ValueError(f"it has no `{name}`")
+    for name in ("id", "mode", "topic"):
+        if not isinstance(entry[name], str) or not entry[name]:
+            raise ValueError(f"`{name}` is not a text")
+    if entry["mode"] not in MODES:
+        raise ValueError(f"mode `{entry['mode']}` is unknown; known: {', '.join(MODES)}")
+    persona = entry.get("persona", "any")
+    if persona not in ("any", "arthur"):
+        raise ValueError(f"persona `{persona}` is unknown; known: any, arthur")
+    memory = entry.get("memory", [])
+    if not isinstance(memory, list) or not all(isinstance(fact, str) and fact.strip() for fact in memory):
+        raise ValueError("`memory` is not a list of texts")
+    turns = entry["turns"]
+    if not isinstance(turns, list) or len(turns) < 2:
+        raise ValueError("`turns` needs at least one turn of each")
+    checked = [check_turn(number, turn) for number, turn in enumerate(turns, 1)]
+    for number, (who, _, _) in enumerate(checked):
+        wanted = ("person", "friend")[number % 2]
+        if who != wanted:
+            raise ValueError(f"turn {number + 1} is the {who}'s; turns alternate, the person first: it should be the {wanted}'s")
+    if len(checked) % 2:
+        raise ValueError("the last turn is the person's; the friend's reply is missing")
+    intro = entry.get("intro")
+    return Dialogue(entry["id"], entry["mode"], entry["topic"], persona, memory, checked, intro)
+
+
+def check_turn(number: int, turn) -> tuple:
+    if not isinstance(turn, dict):
+        raise ValueError(f"turn {number} is no object")
+    who, text, emotion = turn.get("who"), turn.get("text"), turn.get("emotion")
+    if who not in ("person", "friend"):
+        raise ValueError(f"turn {number}: who is `{who}`; known: person, friend")
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"turn {number} has no text")
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"turn {number} has {len(text)} characters; at most {LONGEST_TEXT}")
+    if emotion is not None and (who != "person" or emotion not in EMOTIONS):
+        raise ValueError(f"turn {number}: emotion `{emotion}`; known, and only for the person: {', '.join(EMOTIONS)}")
+    if strange := set(re.findall(r"\{(\w+)\}", text)) - PLACEHOLDERS:
+        raise ValueError(f"turn {number}: placeholder {{{min(strange)}}}; known: {', '.join(sorted(PLACEHOLDERS))}")
+    return who, text, emotion
+
+
+def read(path: Path, most_errors: int = 5) -> list:
+    """Reads a JSONL file; all its faults (the first few) are told at once."""
+    dialogues, faults, seen = [], [], {}
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise Problem(f"{path} cannot be read: {error.strerror}", "Name a JSONL file, or a folder of them.") from None
+    except UnicodeDecodeError as error:
+        raise Problem(f"{path} is not UTF-8 (byte {error.start})", "Save it as UTF-8.") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            dialogue = check(json.loads(line))
+            if dialogue.id in seen:
+                raise ValueError(f"id `{dialogue.id}` is already on line {seen[dialogue.id]}")
+            seen[dialogue.id] = number
+            dialogues.append(dialogue)
+        except json.JSONDecodeError as error:
+            faults.append(f"{path}:{number}: broken JSON at column {error.colno}: {error.msg}")
+        except ValueError as error:
+            faults.append(f"{path}:{number}: {error}")
+    if faults:
+        more = [f"… and {len(faults) - most_errors} more"] if len(faults) > most_errors else []
+        raise Problem(faults[0], *faults[1:most_errors], *more, "Mend or remove these lines; `python -m dataset report FILE` checks again.")
+    if not dialogues:
+        raise Problem(f"{path} holds no dialogue", "One JSON object a line; training/README.md shows one.")
+    return dialogues
+
+
+def read_all(where: Path) -> list:
+    """Reads a file, or all *.jsonl of a folder in the order of their names."""
+    if not where.is_dir():
+        return read(where)
+    files = sorted(where.glob("*.jsonl"))
+    if not files:
+        raise Problem(f"{where} holds no *.jsonl", "Name a folder with dialogues, such as training/dialogues.")
+    return [dialogue for file in files for dialogue in read(file)]
+
+
+def write(path: Path, dialogues: list) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(dialogue.as_json() + "\n" for dialogue in dialogues), encoding="utf-8")

@@ -1,0 +1,78 @@
+"""A trained run to the adapter that the bot loads: the PEFT folder with friend_adapter.json, converted to GGUF by the binary.
+
+    python export.py target/training-run/seed1 --output models/adapters/friend-smollm2.gguf
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from base import sha256
+from dataset.problem import Problem
+from dataset.prompts import ROOT
+
+# The pinned file that the catalogue names; what is served is its Q8_0, made from it on the user's machine.
+SOURCE = ROOT / "models/cache/SmolLM2-135M-Instruct.Q4_1.gguf"
+SERVED = ROOT / "models/cache/SmolLM2-135M-Instruct.Q8_0.gguf"
+MOST_BYTES = 6 * 10**6
+
+
+def card(run: dict, source: Path, name: str) -> dict:
+    """What the adapter's metadata tell about it."""
+    open_data = run["commercial"]
+    return {
+        "name": name,
+        "licence": "Apache-2.0; data: " + "; ".join(run["data"]) if open_data else "non-commercial; data: " + "; ".join(run["data"]),
+        "commercial": open_data,
+        "base_sha256": sha256(source),
+        "base_name": source.name,
+        "template": {"text": "dolly", "chat": "chat"}[run.get("template", "chat")],
+        "data": "; ".join(run["data"]),
+        "recipe": f"{run['recipe']}, seed {run['seed']}, {run['steps']} steps",
+    }
+
+
+def export(folder: Path, source: Path, served: Path, output: Path, binary: Path, name: str, dtype: str = "f16") -> None:
+    try:
+        run = json.loads((folder / "run.json").read_text())
+    except OSError:
+        raise Problem(f"{folder} holds no finished run", "`make train` makes one; a stopped run goes on with the same command.") from None
+    adapter = folder / "adapter"
+    (adapter / "friend_adapter.json").write_text(json.dumps(card(run, source, name), indent=2) + "\n")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    command = [binary, "models", "convert-lora", adapter, "--base", served, "-o", output, "--dtype", dtype]
+    try:
+        done = subprocess.run(command, check=False)
+    except OSError as error:
+        raise Problem(f"{binary} cannot be run: {error.strerror}", "`make build` makes it; or name it with --binary.") from None
+    if done.returncode:
+        raise Problem(f"`{binary.name} models convert-lora` failed", "Its message is above.")
+    if output.stat().st_size > MOST_BYTES:
+        raise Problem(f"{output} has {output.stat().st_size:,} bytes; at most {MOST_BYTES:,}", "Lower the rank in the recipe.")
+    print(f"{output}: {output.stat().st_size:,} bytes, sha256 {sha256(output)}")
+
+
+def main(arguments=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("--output", type=Path, default=ROOT / "models/adapters/friend-smollm2.gguf")
+    parser.add_argument("--source", type=Path, default=SOURCE, help="the pinned file whose sha256 the adapter names")
+    parser.add_argument("--base", type=Path, default=SERVED, help="the served file it was trained on")
+    parser.add_argument("--binary", type=Path, default=ROOT / "target/release/ai-friend")
+    parser.add_argument("--name", default="friend-smollm2")
+    parser.add_argument("--dtype", default="f16", choices=("f16", "f32", "q8_0"))
+    options = parser.parse_args(arguments)
+    try:
+        export(options.run, options.source, options.base, options.output, options.binary, options.name, options.dtype)
+    except Problem as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""Recipes: TOML files with every value that decides what training gives. Read with checks, so that a typo is an error."""
+
+import tomllib
+from pathlib import Path
+
+from dataset.problem import Problem
+
+FOLDER = Path(__file__).parent / "recipes"
+KNOWN = {
+    "": {"template", "seed", "epochs", "max_tokens", "lora", "optimizer", "data", "keep"},
+    "lora": {"r", "alpha", "dropout", "targets"},
+    "optimizer": {"lr", "weight_decay", "warm_up", "schedule", "clip", "batch_tokens", "batch", "accumulate"},
+    "data": {"arthur", "persona_chat", "weigh", "augment", "licence", "commercial", "train", "test"},
+    "keep": {"every_steps"},
+}
+
+
+def read(name: str) -> dict:
+    """A recipe by its name in recipes/, or by its path."""
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    try:
+        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
+        raise Problem(f"there is no recipe {path}", f"Known: {known}; or name a .toml file.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise Problem(f"{path}: {error}", "Mend the TOML.") from None
+    for table, known in KNOWN.items():
+        values = recipe if not table else recipe.get(table)
+        if not isinstance(values, dict):
+            raise Problem(f"{path}: table [{table}] is missing", "recipes/smollm2.toml shows all tables.")
+        if strange := set(values) - known:
+            raise Problem(f"{path}: `{min(strange)}` is unknown{f' in [{table}]' if table else ''}", f"Known: {', '.join(sorted(known))}.")
+    if recipe["template"] not in ("chat", "text"):
+        raise Problem(f"{path}: template `{recipe['template']}` is unknown", "Known: chat, text.")
+    if recipe["optimizer"].get("schedule") not in ("cosine", "linear"):
+        raise Problem(f"{path}: schedule `{recipe['optimizer'].get('schedule')}` is unknown", "Known: cosine, linear.")
+    return recipe | {"name": path.stem}

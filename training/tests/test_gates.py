@@ -1,0 +1,47 @@
+"""The quality gates: the shipped set passes, and each gate fails on a set made to fail it."""
+
+import dataclasses
+
+import tiny
+from dataset import gates, store
+from dataset.overlap import Overlap, evaluation_texts
+from dataset.prompts import ROOT
+from dataset.report import report
+
+SHIPPED = store.read_all(ROOT / "training/dialogues")
+
+
+def failing(dialogues):
+    return {name for name, _, _, passed in gates.run(dialogues, Overlap()) if not passed}
+
+
+def changed(turn, text, only=None):
+    """The shipped set, with one turn of its dialogues said otherwise."""
+    made = []
+    for number, d in enumerate(SHIPPED):
+        turns = list(d.turns)
+        if only is None or number in only:
+            who, _, emotion = turns[turn]
+            turns[turn] = (who, text, emotion)
+        made.append(store.Dialogue(d.id, d.mode, d.topic, d.persona, d.memory, turns))
+    return made
+
+
+def test_the_shipped_set_passes():
+    assert not failing(SHIPPED)
+
+
+def test_gates_fail_by_name():
+    assert "dialogues" in failing(SHIPPED[:400])
+    assert "near-duplicate dialogues" in failing([*SHIPPED, dataclasses.replace(SHIPPED[0], id="again")])
+    assert "commonest beginning of a reply" in failing(changed(1, "Oh wow, really, I would never have guessed it."))
+    assert "assistant clichés" in failing(changed(1, "That sounds like a lot. Feel free to write.", {3}))
+    assert "private data" in failing(changed(0, "write me at someone@example.org", {3}))
+    assert "dialogues in an evaluation set" in failing(changed(0, next(t for t in evaluation_texts() if len(t.split()) > 4).upper(), {3}))
+
+
+def test_the_report_names_what_is_wrong(tmp_path):
+    dialogues = store.read(tiny.write_dialogues(tmp_path / "a.jsonl"))
+    dialogues[0].turns[1] = ("friend", "<|im_start|>user hello", None)
+    text = report(dialogues, Overlap())
+    assert "near-duplicates     " in text and "template marks      1: t0" in text

@@ -1,0 +1,162 @@
+"""Training itself: what the loss counts, resuming, and what is said when it cannot go on."""
+
+import csv
+import json
+import math
+import re
+
+import pytest
+import torch
+
+import adapter
+import base
+import batches
+import checkpoint
+import encode
+import recipe as recipes
+import tiny
+import train
+from dataset.problem import Problem
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    return tiny.llama_gguf(tmp_path_factory.mktemp("llama") / "tiny.gguf")
+
+
+@pytest.fixture
+def ready(tmp_path, llama):
+    """Arguments of a run on the tiny model, but for --out."""
+    return ["--recipe", str(tiny.recipe(tmp_path / "r.toml", "chat", '"all-linear"')), "--base", str(llama), "--cpu", "--threads", "2",
+            "--dialogues", str(tiny.write_dialogues(tmp_path / "d.jsonl"))]
+
+
+def curve(folder):
+    with (folder / "curve.csv").open() as file:
+        return [(row["step"], row["loss"], row["held_out"], row["lr"]) for row in csv.DictReader(file)]
+
+
+def test_the_loss_counts_the_friends_words_and_their_end(llama):
+    tokenizer = base.tokenizer_of(llama)
+    chat = encode.Chat(tokenizer)
+    turns = [("person", "hi <|im_end|>"), ("friend", "Sit down."), ("person", "ok"), ("friend", "Good.")]
+    made = chat.encode("a", "FIX", "You are kind.", turns)
+    assert tokenizer.decode([label for label in made.labels if label != encode.IGNORED]) == "Sit down.<|im_end|>Good.<|im_end|>"
+    # Typed control tokens stay words: one end for the system, and one a turn.
+    assert made.ids.count(tokenizer.eos_token_id) == 5
+    messages = [{"role": "system", "content": "You are kind."}, {"role": "user", "content": "ok"}]
+    wanted = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert tokenizer.decode(chat.prompt("You are kind.", [("person", "ok")])) == wanted
+
+
+def test_a_long_talk_loses_its_oldest_turns(llama):
+    chat = encode.Chat(base.tokenizer_of(llama))
+    turns = [("person", "hello " * 9), ("friend", "Old. ")] * 5 + [("person", "ok"), ("friend", "Newest.")]
+    made = chat.encode("a", "FIX", "Kind.", turns, most=80)
+    assert len(made.ids) <= 80 and made.labels[-1] != encode.IGNORED
+
+
+def test_the_loss_where_it_counts_is_transformers_loss(llama):
+    model, tokenizer = base.load(llama)
+    chat = encode.Chat(tokenizer)
+    made = [chat.encode("a", "FIX", "You are kind.", [("person", "hi " * n), ("friend", "Sit down " * n)]) for n in (1, 4)]
+    ids, labels = batches.tensors(made)
+    total, count = adapter.loss_sum(model, ids, labels)
+    wanted = model(input_ids=ids, labels=labels).loss
+    assert math.isclose(float(total) / count, float(wanted), rel_tol=1e-4)
+
+
+def test_batches_hold_their_size_and_everything_once(llama):
+    chat = encode.Chat(base.tokenizer_of(llama))
+    examples = [chat.encode(str(n), "FIX", "Kind.", [("person", "hi " * (n % 17)), ("friend", "Yes.")]) for n in range(60)]
+    made = batches.plan(examples, 1, 0, {"batch_tokens": 300})
+    assert sorted(i for batch in made for i in batch) == list(range(60))
+    assert all(len(batch) * max(len(examples[i].ids) for i in batch) <= 300 for batch in made)
+    assert made == batches.plan(examples, 1, 0, {"batch_tokens": 300}) != batches.plan(examples, 1, 1, {"batch_tokens": 300})
+
+
+def test_a_stopped_run_goes_on_to_the_same_curve(tmp_path, ready):
+    assert train.main([*ready, "--out", str(tmp_path / "whole"), "--max-steps", "14"]) == 0
+    assert train.main([*ready, "--out", str(tmp_path / "parts"), "--max-steps", "5"]) == 0
+    assert train.main([*ready, "--out", str(tmp_path / "parts"), "--max-steps", "14"]) == 0
+    whole = {row[0]: row[1] for row in curve(tmp_path / "whole")}
+    assert whole == {row[0]: row[1] for row in curve(tmp_path / "parts")} and len(whole) == 15
+    first, second = (torch.load(tmp_path / name / "checkpoint.pt")["adapter"] for name in ("whole", "parts"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert (tmp_path / "whole/curve.png").stat().st_size > 5000 and list((tmp_path / "whole/tensorboard").glob("events.*"))
+    assert json.loads((tmp_path / "whole/adapter/adapter_config.json").read_text())["base_model_name_or_path"] == ""
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, ready, monkeypatch):
+    step = train.Run.step
+    def killed(self, number, group, lr):
+        if len(self.steps_done) == 8:
+            raise KeyboardInterrupt
+        self.steps_done.append(1)
+        return step(self, number, group, lr)
+
+    monkeypatch.setattr(train.Run, "steps_done", [], raising=False)
+    monkeypatch.setattr(train.Run, "step", killed)
+    assert train.main([*ready, "--out", str(tmp_path / "killed"), "--max-steps", "12"]) == 130
+    monkeypatch.setattr(train.Run, "step", step)
+    assert train.main([*ready, "--out", str(tmp_path / "killed"), "--max-steps", "12"]) == 0
+    assert train.main([*ready, "--out", str(tmp_path / "whole"), "--max-steps", "12"]) == 0
+    assert curve(tmp_path / "killed") == curve(tmp_path / "whole")
+
+
+def test_another_recipe_does_not_go_on_with_a_run(tmp_path, ready, capsys):
+    assert train.main([*ready, "--out", str(tmp_path / "run"), "--max-steps", "2"]) == 0
+    assert train.main([*ready, "--out", str(tmp_path / "run"), "--seed", "9"]) == 1
+    assert "holds a run with another seed" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_no_number_stops_and_says_what_to_try(tmp_path, ready, capsys, monkeypatch):
+    whole = adapter.loss_sum
+    monkeypatch.setattr(train.adapter, "loss_sum", lambda *arguments: (whole(*arguments)[0] * math.nan, 1))
+    assert train.main([*ready, "--out", str(tmp_path / "run")]) == 1
+    told = capsys.readouterr().err
+    assert "diverged" in told and "Try half the rate (lr = 5.0e-03)" in told
+
+
+def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(tmp_path):
+    import errno
+
+    path = tmp_path / "checkpoint.pt"
+    path.write_text("whole")
+
+    def full(beside):
+        beside.write_text("ha")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(Problem, match="the disk is full"):
+        checkpoint.write(path, full)
+    assert path.read_text() == "whole" and [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize("change, told", [
+    (("--base", "nowhere.gguf"), "there is no base model at nowhere.gguf"),
+    (("--base", __file__), "neither a folder nor a .gguf"),
+    (("--recipe", "nothing"), "Known: reference, smollm2"),
+    (("--dialogues", "nowhere.jsonl"), "nowhere.jsonl cannot be read"),
+])
+def test_bad_arguments_are_told(tmp_path, ready, capsys, change, told):
+    assert train.main([*ready, "--out", str(tmp_path / "run"), *change]) == 1
+    assert told in capsys.readouterr().err
+
+
+def test_a_recipe_that_does_not_fit_its_base_is_told(tmp_path, ready, capsys):
+    other = tiny.recipe(tmp_path / "other.toml", "chat", '["query_key_value"]')
+    assert train.main([*ready, "--out", str(tmp_path / "run"), "--recipe", str(other)]) == 1
+    assert re.search("does not fit this base.*\n.*this base has: .*q_proj", capsys.readouterr().err)
+
+
+def test_a_recipes_typo_is_told(tmp_path):
+    path = tiny.recipe(tmp_path / "r.toml", "chat", '"all-linear"', extra="batch_token = 9")
+    with pytest.raises(Problem, match=r"`batch_token` is unknown in \[optimizer\]"):
+        recipes.read(str(path))
+
+
+def test_the_reference_recipe_holds_the_references_values():
+    made = recipes.read("reference")
+    assert (made["lora"], made["epochs"], made["max_tokens"]) == ({"r": 16, "alpha": 32, "dropout": 0.05, "targets": ["query_key_value"]}, 2, 1024)
+    assert {name: made["optimizer"][name] for name in ("lr", "warm_up", "batch", "accumulate")} == {"lr": 4e-5, "warm_up": 20, "batch": 8, "accumulate": 4}
