@@ -76,12 +76,19 @@ config! {
 impl Config {
     /// The settings as a file would hold them, secrets hidden.
     pub fn show(&self) -> String {
+        let secrets = [
+            ("telegram", "token", self.telegram.token.is_some()),
+            ("models", "hub_token", self.models.hub_token.is_some()),
+        ];
         let mut text = String::new();
         for (section, _, fields) in Self::sections() {
             text.push_str(&format!("[{section}]\n"));
             for field in fields {
                 if let Some(value) = self.get(section, field.name) {
                     text.push_str(&format!("{} = {value}\n", field.name));
+                }
+                if secrets.contains(&(section, field.name, true)) {
+                    text.push_str(&format!("# {} is set, and never shown\n", field.name));
                 }
             }
             text.push('\n');

@@ -80,8 +80,11 @@ fn list(config: &Config, out: &mut dyn Write) -> Result<()> {
         let target = workshop.target(entry)?;
         let state = match std::fs::metadata(&target) {
             Ok(about) => format!("ready, {} on disk", space::human(about.len())),
-            Err(_) if workshop.root(entry)?.base.bundled.is_some() => "made at the first start".to_owned(),
-            Err(_) => "not here yet".to_owned(),
+            Err(_) => match &workshop.root(entry)?.base.bundled {
+                Some(source) if library.file(source).is_file() => "made at the first start".to_owned(),
+                Some(source) => format!("not here: {source} is missing (`make models` fetches it)"),
+                None => "not here yet".to_owned(),
+            },
         };
         let here = workshop.adapter_here(entry);
         let adapter = match &entry.adapter {

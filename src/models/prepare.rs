@@ -202,7 +202,7 @@ impl Workshop<'_> {
         let raw = self.library.file(file);
         if !raw.is_file() {
             bail!(
-                "{} is not here: run `make models` (it fetches the models that ship with the project)",
+                "{} is not here: run `make models`, which fetches what ships with the project (the container image holds it in /models)",
                 raw.display()
             );
         }

@@ -118,6 +118,9 @@ fn print(found: &Verification, asked: &Verify, out: &mut dyn Write) -> std::io::
         let greedy = format!("{}/{}", prompt.agreed, prompt.compared);
         writeln!(out, "{:<16} {:>10.5}  {greedy:>8}  {tokens}", prompt.name, prompt.distance)?;
     }
+    if found.prompts.iter().all(|prompt| !prompt.tokens_equal) {
+        writeln!(out, "No text gives the expected token ids: these values were made with another model or tokenizer.")?;
+    }
     let sum = |part: fn(&friend_gguf::llama::PromptCheck) -> usize| found.prompts.iter().map(part).sum::<usize>();
     let (agreed, compared) = (sum(|prompt| prompt.agreed), sum(|prompt| prompt.compared));
     let verdict = if found.passes(asked.limit) { "passes" } else { "FAILS" };
