@@ -1,7 +1,7 @@
 """The peer of emotion.rs: Python's onnxruntime on one thread, taking turns when told.
 
-Standard input: one line with the messages as a JSON list, then a batch size a line. Standard output: "ready", then the
-seconds of each turn. Padding to the longest of a batch, in order of arrival, as a script would do it.
+Standard input: one line with the messages as a JSON list, then a turn a line: first message, end,
+batch size. Standard output: "ready", then the seconds of each turn. Padding to the longest of a batch, in order of arrival, as a script would do it.
 """
 
 import json
@@ -36,8 +36,8 @@ def score(texts: list[str]) -> np.ndarray:
 score(messages[:4])
 print("ready", flush=True)
 for line in sys.stdin:
-    batch = int(line)
+    first, end, batch = map(int, line.split())
     start = time.perf_counter()
-    for at in range(0, len(messages), batch):
-        score(messages[at:at + batch])
+    for at in range(first, end, batch):
+        score(messages[at:min(at + batch, end)])
     print(time.perf_counter() - start, flush=True)

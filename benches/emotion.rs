@@ -1,8 +1,9 @@
 //! The emotion scorer on one thread: messages a second and milliseconds a message in batches of 1, 16 and 64, beside
 //! Python's onnxruntime in the same run. `cargo bench --bench emotion`, or `make bench`.
 //!
-//! Both score the same 512 messages of chat length, in turns (ours, Python's, ours, …), each turn whole; medians of the
-//! turns. Python runs only where `python3` has onnxruntime, tokenizers and numpy (EMOTION_PYTHON names another).
+//! Both score the same 512 messages of chat length in turns of 64, the first of a turn changing each time, so that a
+//! processor that slows down slows both; medians of five rounds over all of them. Python, with its default options, runs
+//! only where `python3` has onnxruntime, tokenizers and numpy (EMOTION_PYTHON names another).
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +16,8 @@ use std::{
 use ai_friend::adapters::onnx::{Classifier, LIBRARY, OnnxConfig};
 
 const MESSAGES: usize = 512;
-const TURNS: usize = 5;
+const TURN: usize = 64;
+const ROUNDS: usize = 5;
 const BATCHES: [usize; 3] = [1, 16, 64];
 
 fn main() {
@@ -38,13 +40,22 @@ fn main() {
     );
     for batch in BATCHES {
         let (mut mine, mut theirs) = (Vec::new(), Vec::new());
-        for _ in 0..TURNS {
-            let start = Instant::now();
-            for part in messages.chunks(batch) {
-                ours.score(part).expect("scores");
+        for round in 0..ROUNDS {
+            let (mut here, mut there) = (0.0, None);
+            for (turn, part) in messages.chunks(TURN).enumerate() {
+                let ours_first = (round + turn) % 2 == 0;
+                if ours_first {
+                    here += seconds(&mut ours, part, batch);
+                }
+                if let Some(python) = &mut python {
+                    *there.get_or_insert(0.0) += python.turn(turn * TURN, batch);
+                }
+                if !ours_first {
+                    here += seconds(&mut ours, part, batch);
+                }
             }
-            mine.push(start.elapsed().as_secs_f64());
-            theirs.extend(python.as_mut().map(|python| python.turn(batch)));
+            mine.push(here);
+            theirs.extend(there);
         }
         let mine = MESSAGES as f64 / median(mine);
         print!("{batch:>5}  {mine:>12.0} {:>10.3}", 1000.0 / mine);
@@ -60,6 +71,15 @@ fn main() {
             "Python's column is empty: python3 has no onnxruntime, tokenizers and numpy (EMOTION_PYTHON names another)"
         );
     }
+}
+
+/// Seconds for these messages in batches of this size.
+fn seconds(ours: &mut Classifier, messages: &[String], batch: usize) -> f64 {
+    let start = Instant::now();
+    for part in messages.chunks(batch) {
+        ours.score(part).expect("scores");
+    }
+    start.elapsed().as_secs_f64()
 }
 
 /// Messages of 2 to 40 words out of the words of the tokenizer's own fixture of chat text: seeded, the same every time.
@@ -105,9 +125,9 @@ impl Python {
         (python.line()? == "ready").then_some(python)
     }
 
-    /// Seconds for all messages in batches of this size.
-    fn turn(&mut self, batch: usize) -> f64 {
-        writeln!(self.orders, "{batch}").expect("Python listens");
+    /// Seconds for the turn that begins with this message, in batches of this size.
+    fn turn(&mut self, first: usize, batch: usize) -> f64 {
+        writeln!(self.orders, "{first} {} {batch}", first + TURN).expect("Python listens");
         self.line().and_then(|line| line.parse().ok()).expect("Python answers")
     }
 

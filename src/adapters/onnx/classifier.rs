@@ -130,9 +130,25 @@ fn session(environment: &Environment, file: &Path) -> Result<Session, OnnxError>
         let builder = builder.with_optimization_level(GraphOptimizationLevel::All)?;
         let builder = builder.with_intra_threads(1)?.with_inter_threads(1)?;
         let builder = builder.with_intra_op_spinning(false)?.with_inter_op_spinning(false)?;
+        let builder = builder.with_config_entry(FLOAT_WEIGHTS, if multiplies_bytes() { "0" } else { "1" })?;
         builder.with_log_level(ort::logging::LogLevel::Error)?.commit_from_file(file)
     };
     build().map_err(|error| damaged(error.to_string()))
+}
+
+/// ONNX Runtime's switch (`kOrtSessionOptionsDisableQuantQDQ`): quantised weights become floats once, at load, instead of
+/// staying bytes that are multiplied as such.
+const FLOAT_WEIGHTS: &str = "session.disable_quant_qdq";
+
+/// Has the processor an instruction for sums of products of bytes? Without one (x86 before VNNI), float weights take 40 MB
+/// more and no longer: 5.3 against 5.5 ms for a message of nine tokens and 4.8 against 7.4 ms for one in a batch of eight.
+/// A fixed rule, not a trial at load: the scores of one machine must not depend on how busy it was when it started, and the
+/// two ways differ by up to 0.015.
+fn multiplies_bytes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni");
+    #[cfg(not(target_arch = "x86_64"))]
+    true
 }
 
 /// Do the inputs fit? Says whether `token_type_ids` is among them.
