@@ -15,7 +15,7 @@ use friend_actors::ports::{Engine, Messenger, Scorer, Store};
 use friend_actors::prompt::Template;
 use friend_actors::safety::Safety;
 use friend_actors::supervisor::Intensity;
-use friend_gguf::request::EngineConfig;
+use friend_gguf::request::{EngineConfig, KvLayout};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::onnx::{OnnxConfig, OnnxScorer};
@@ -241,6 +241,11 @@ fn engine_config(config: &Config, resolved: &crate::models::ResolvedModel) -> En
         slots: model.slots,
         lanes: model.lanes,
         kv_tokens: model.kv_tokens,
+        kv_layout: match model.kv_layout {
+            crate::config::KvLayout::Auto => KvLayout::Auto,
+            crate::config::KvLayout::Unified => KvLayout::Unified,
+            crate::config::KvLayout::Split => KvLayout::Split,
+        },
         batch_tokens: model.batch_tokens,
         queue: model.queue_requests,
         threads: model.threads,

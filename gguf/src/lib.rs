@@ -17,5 +17,6 @@ pub mod request;
 pub mod sampler;
 pub mod scheduler;
 mod sequence;
+pub mod streams;
 mod text;
 pub mod thread;

@@ -275,6 +275,19 @@ pub struct EngineStatus {
     pub evictions: u64,
 }
 
+/// How the KV cache is laid out in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KvLayout {
+    /// Split where a GPU computes and the cells suffice for a stream for every slot and prefix; else unified.
+    Auto,
+    /// One pool of cells for all lanes: a shared prefix takes no room, and a long conversation takes what a short one
+    /// leaves. A step reads the cells of all, which a CPU skips cheaply and a GPU does not.
+    Unified,
+    /// A stream of `context_tokens` cells for each lane: a step reads only the lanes that take part. A shared prefix is
+    /// copied.
+    Split,
+}
+
 /// How the engine is set up. Every number has a checked range in the binary's config.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -290,6 +303,8 @@ pub struct EngineConfig {
     pub lanes: u32,
     /// KV cells in all; lanes share them.
     pub kv_tokens: u32,
+    /// How those cells are laid out.
+    pub kv_layout: KvLayout,
     /// Most tokens in one step.
     pub batch_tokens: u32,
     /// Requests that may wait.
@@ -312,6 +327,7 @@ impl EngineConfig {
             slots: 32,
             lanes: 64,
             kv_tokens: 32_768,
+            kv_layout: KvLayout::Auto,
             batch_tokens: 512,
             queue: 256,
             threads: 0,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use friend_gguf::llama::{StartError, start};
 use friend_gguf::request::{
-    Completion, Engine, EngineConfig, Finish, GenerateError, OwnerId, Piece, Prompt, Request, Sampling, Stop,
+    Completion, Engine, EngineConfig, Finish, GenerateError, KvLayout, OwnerId, Piece, Prompt, Request, Sampling, Stop,
     SubmitError, Ticket,
 };
 
@@ -88,6 +88,51 @@ fn turns_lanes_and_evictions_never_change_an_answer() {
     assert_eq!(ask(1).text, first.text);
     engine.forget(OwnerId(1));
     assert_eq!(ask(1).text, first.text);
+}
+
+/// The same set-up with a stream for each of 8 lanes and 16 prefixes.
+fn split() -> EngineConfig {
+    EngineConfig { kv_tokens: 256 * 24, kv_layout: KvLayout::Split, ..config() }
+}
+
+#[test]
+fn split_streams_answer_like_one_pool_of_cells() {
+    let answers = |config: EngineConfig| {
+        let engine = start(config).expect("an engine");
+        let mut said = Vec::new();
+        // Two rounds, so that lanes are used again; every third user pauses, so that the lanes taking part have gaps.
+        for round in 0..2 {
+            let tickets: Vec<_> = (0..8)
+                .filter(|owner| round == 0 || owner % 3 != 0)
+                .map(|owner| {
+                    let turn = format!("Person: number {owner}{}", " and on".repeat(round + 3));
+                    engine.submit(request(owner, &turn)).expect("accepted")
+                })
+                .collect();
+            said.extend(tickets.into_iter().map(|ticket| outcome(ticket).expect("an answer")));
+        }
+        said
+    };
+    let (pool, streams) = (answers(config()), answers(split()));
+    assert!(streams.iter().skip(1).any(|answer| answer.usage.reused_tokens > 0), "the prefix is copied, not computed");
+    let texts = |answers: &[Completion]| answers.iter().map(|answer| answer.text.clone()).collect::<Vec<_>>();
+    assert_eq!(texts(&pool), texts(&streams));
+}
+
+#[test]
+fn split_streams_survive_evictions_and_too_few_cells_are_refused() {
+    let engine = start(EngineConfig { slots: 2, lanes: 2, ..split() }).expect("an engine");
+    let ask = |owner| {
+        outcome(engine.submit(request(owner, &"hello there ".repeat(4))).expect("accepted")).expect("an answer").text
+    };
+    let first = ask(1);
+    for owner in 2..24 {
+        assert_eq!(ask(owner), first);
+    }
+    assert!(engine.status().evictions > 0);
+    assert_eq!(ask(1), first);
+    let error = start(EngineConfig { kv_tokens: 256 * 23, ..split() }).err().expect("an error").to_string();
+    assert!(error.contains("needs 6144"), "{error}");
 }
 
 #[test]

@@ -46,6 +46,10 @@ sections! {
         lanes: u32 = 64, 1..=240;
         /// KV cells in all, in tokens; conversations share them.
         kv_tokens: u32 = 32768, 512..=16777216;
+        /// "unified": all conversations share the cells. "split": each has context_tokens of its own, which a GPU reads
+        /// faster; it needs kv_tokens of at least context_tokens for each slot and 16 more. "auto": split on a GPU where
+        /// kv_tokens suffices.
+        kv_layout: KvLayout = KvLayout::Auto;
         /// Most tokens computed in one step.
         batch_tokens: u32 = 512, 16..=8192;
         /// Requests that may wait for a slot; beyond it the friend says that it is busy.
@@ -179,6 +183,18 @@ choice! {
         Resend = "resend",
         /// Do not: at most one missing, no duplicate.
         Mark = "mark",
+    }
+}
+
+choice! {
+    /// How the KV cache is laid out.
+    KvLayout {
+        /// Split on a GPU where the cells suffice, unified elsewhere.
+        Auto = "auto",
+        /// One pool of cells for all conversations.
+        Unified = "unified",
+        /// A stream of cells for each conversation.
+        Split = "split",
     }
 }
 

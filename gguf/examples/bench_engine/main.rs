@@ -2,9 +2,10 @@
 //!
 //! `roof` compares steady decoding with `llama-batched-bench`, `peer` a conversation trace with `llama-server` over the
 //! same loopback HTTP client, `stall` what a long history does to others, `sequential` one message at a time, `soak` a
-//! long run. A and B take turns; medians with their spread are printed, and written as JSON.
+//! long run, `logits` whether a GPU computes what the CPU does. A and B take turns; medians with their spread are printed, and written as JSON.
 
 mod client;
+mod logits;
 mod peer;
 mod plot;
 mod roof;
@@ -15,6 +16,7 @@ mod trace;
 use std::path::PathBuf;
 
 use friend_gguf::llama;
+use friend_gguf::request::{EngineConfig, KvLayout};
 use serde_json::{Map, Value, json};
 
 /// What the command line says.
@@ -33,12 +35,53 @@ pub struct Options {
     pub users: Vec<usize>,
     /// Minutes of the long run.
     pub minutes: f64,
+    /// Layers on the GPU, of both sides.
+    pub gpu_layers: u32,
+    /// Whether our KV cache has a stream for each lane.
+    pub split: bool,
     /// Where the results go.
     pub json: Option<PathBuf>,
 }
 
-const USAGE: &str = "usage: bench_engine roof|busy|peer|stall|sequential|soak|plot|all --model FILE [--batched-bench FILE] \
-[--server FILE] [--rounds N] [--threads N] [--users 1,8,32,64] [--minutes M] [--json FILE]";
+const USAGE: &str = "usage: bench_engine roof|busy|peer|stall|sequential|soak|logits|plot|all --model FILE \
+[--batched-bench FILE] [--server FILE] [--rounds N] [--threads N] [--users 1,8,32,64] [--minutes M] [--json FILE] \
+[--gpu-layers N] [--kv unified|split]";
+
+impl Options {
+    /// An engine of `slots` and `lanes`, each of `context_tokens` at most, on the machine's processor or GPU. A unified
+    /// KV cache has `cells`; a split one as many as all lanes need.
+    pub fn engine(&self, slots: u32, lanes: u32, context_tokens: u32, cells: u32) -> EngineConfig {
+        let (kv_layout, kv_tokens) = if self.split {
+            (KvLayout::Split, context_tokens.next_multiple_of(256) * (lanes + PREFIX_LANES))
+        } else {
+            (KvLayout::Unified, cells)
+        };
+        let config = EngineConfig::for_model(&self.model);
+        let (threads, gpu_layers) = (self.threads, self.gpu_layers);
+        EngineConfig { slots, lanes, context_tokens, kv_tokens, kv_layout, threads, gpu_layers, ..config }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            model: PathBuf::new(),
+            batched_bench: None,
+            server: None,
+            rounds: 3,
+            threads: u32::try_from(threads).unwrap_or(1),
+            users: vec![1, 8, 32, 64],
+            minutes: 2.0,
+            gpu_layers: 0,
+            split: false,
+            json: None,
+        }
+    }
+}
+
+/// Lanes that an engine keeps for shared prefixes beside those asked for.
+const PREFIX_LANES: u32 = 16;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     llama::reexec_with_quiet_libraries();
@@ -55,6 +98,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "stall" => peer::stall(&options)?,
             "sequential" => roof::sequential(&options)?,
             "soak" => soak::run(&options)?,
+            "logits" => logits::run(&options)?,
             "plot" => plot::run(&options)?,
             _ => return Err(USAGE.into()),
         };
@@ -67,17 +111,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, Box<dyn std::error::Error>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut options = Options {
-        model: PathBuf::new(),
-        batched_bench: None,
-        server: None,
-        rounds: 3,
-        threads: u32::try_from(threads)?,
-        users: vec![1, 8, 32, 64],
-        minutes: 2.0,
-        json: None,
-    };
+    let mut options = Options::default();
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or(USAGE)?;
         match name.as_str() {
@@ -88,6 +122,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, Box<dyn
             "--threads" => options.threads = value.parse()?,
             "--users" => options.users = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
             "--minutes" => options.minutes = value.parse()?,
+            "--gpu-layers" => options.gpu_layers = value.parse()?,
+            "--kv" => options.split = value == "split",
             "--json" => options.json = Some(value.into()),
             _ => return Err(USAGE.into()),
         }

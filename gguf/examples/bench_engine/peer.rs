@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use friend_gguf::llama;
-use friend_gguf::request::EngineConfig;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
@@ -169,13 +168,7 @@ fn worst_gap(address: SocketAddr, side: Side) -> Outcome<f64> {
 
 fn our_side(options: &Options, users: usize) -> Outcome<SocketAddr> {
     let slots = u32::try_from(users)?;
-    let config = EngineConfig {
-        threads: options.threads,
-        slots,
-        lanes: (slots * 2).clamp(8, 200),
-        kv_tokens: CELLS,
-        ..EngineConfig::for_model(&options.model)
-    };
+    let config = options.engine(slots, (slots * 2).clamp(8, 200), 2048, CELLS);
     Ok(shim::serve(Arc::new(llama::start(config)?))?)
 }
 
@@ -197,6 +190,7 @@ impl Server {
             .arg(&options.model)
             .args(["--host", "127.0.0.1", "--port", &port.to_string(), "-c", &cells.to_string()])
             .args(["-np", &users.to_string(), "-t", &threads, "-tb", &threads, "-b", "512", "-ub", "512", "--no-webui"])
+            .args(["-ngl", &options.gpu_layers.to_string()])
             .arg(if unified { "--kv-unified" } else { "--no-kv-unified" })
             .stdout(Stdio::null())
             .stderr(Stdio::null())

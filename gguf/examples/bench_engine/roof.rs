@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use friend_gguf::batcher::{Batcher, Settings};
 use friend_gguf::llama::{self, LlamaBackend};
 use friend_gguf::mailbox::Mailbox;
-use friend_gguf::request::{EngineConfig, OwnerId, Piece, Prompt, Request, Sampling, Stop, Ticket};
+use friend_gguf::request::{OwnerId, Piece, Prompt, Request, Sampling, Stop, Ticket};
 use serde_json::{Map, Value, json};
 
 use crate::{Options, median, spread};
@@ -108,15 +108,8 @@ fn generate(
     mut each: impl FnMut(friend_gguf::batcher::Step, Duration, usize),
 ) -> Outcome<()> {
     let slots = u32::try_from(slots)?;
-    let config = EngineConfig {
-        threads: options.threads,
-        slots,
-        lanes: slots.max(8),
-        kv_tokens: 16_384,
-        context_tokens: 512,
-        ..EngineConfig::for_model(&options.model)
-    };
-    let model = llama::load_model(&config.model, 0)?;
+    let config = options.engine(slots, slots.max(8), 512, 16_384);
+    let model = llama::load_model(&config.model, config.gpu_layers)?;
     let rows = if slots > 16 { llama::choose(&model, None, &config)?.rows } else { slots as usize };
     let backend = LlamaBackend::new(llama::open(&model, None, &config)?);
     // No answer waits for another here: all prompts first, then only decoding, as the roof does it.
@@ -165,10 +158,13 @@ pub struct Roof {
 
 /// One run of llama-batched-bench.
 pub fn batched_bench(bench: &std::path::Path, options: &Options, users: usize) -> Outcome<Roof> {
-    let output = Command::new(bench)
-        .arg("-m")
-        .arg(&options.model)
-        .args(["-c", "16384", "-b", "512", "-ub", "512", "--kv-unified"])
+    let mut command = Command::new(bench);
+    command.arg("-m").arg(&options.model).args(["-c", "16384", "-b", "512", "-ub", "512"]);
+    if !options.split {
+        command.arg("--kv-unified");
+    }
+    let output = command
+        .args(["-ngl", &options.gpu_layers.to_string()])
         .args(["-npp", &PROMPT.to_string(), "-ntg", &ANSWER.to_string(), "-npl", &users.to_string()])
         .args(["-t", &options.threads.to_string()])
         .stderr(Stdio::null())

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use friend_gguf::batcher::{Batcher, Settings};
 use friend_gguf::llama::{self, LlamaBackend};
 use friend_gguf::mailbox::Mailbox;
-use friend_gguf::request::{EngineConfig, OwnerId, Piece, Prompt, Request, Sampling, Stop, Ticket};
+use friend_gguf::request::{OwnerId, Piece, Prompt, Request, Sampling, Stop, Ticket};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
@@ -18,15 +18,8 @@ const USERS: u64 = 24;
 
 /// Runs for the minutes asked, then compares the first tenth with the last.
 pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::Error>> {
-    let config = EngineConfig {
-        threads: options.threads,
-        slots: 8,
-        lanes: 12,
-        kv_tokens: 6_144,
-        context_tokens: 512,
-        ..EngineConfig::for_model(&options.model)
-    };
-    let model = llama::load_model(&config.model, 0)?;
+    let config = options.engine(8, 12, 512, 6_144);
+    let model = llama::load_model(&config.model, config.gpu_layers)?;
     let backend = LlamaBackend::new(llama::open(&model, None, &config)?);
     let settings = Settings { slots: 8, rows: 8, prefixes: 4, inter_token_target: config.inter_token_target };
     let mut batcher = Batcher::new(backend, settings);

@@ -9,7 +9,8 @@ use llama_cpp_2::token::LlamaToken;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use super::context::Context;
-use crate::backend::{Backend, Batch, DecodeError, LaneId, Limits, Token, Vocabulary};
+use crate::backend::{Backend, Batch, DecodeError, Entry, LaneId, Limits, Token, Vocabulary};
+use crate::streams::padding;
 
 /// A model in a context, as the batching engine sees it.
 pub struct LlamaBackend<'model> {
@@ -18,6 +19,8 @@ pub struct LlamaBackend<'model> {
     batch: LlamaBatch<'static>,
     /// Batch index of every row of logits.
     rows: Vec<i32>,
+    /// Lanes that the last batch was padded with, and what they held before.
+    padded: Vec<(LaneId, usize)>,
     /// Whether the original's tokenizer normalises text (NFC) before it splits it, which llama.cpp never does.
     normalises: bool,
 }
@@ -25,26 +28,63 @@ pub struct LlamaBackend<'model> {
 impl<'model> LlamaBackend<'model> {
     /// Takes over a context whose KV is empty.
     pub fn new(context: Context<'model>) -> Self {
-        let batch = LlamaBatch::new(context.limits.batch_tokens, 1);
+        let padding = if context.split { context.limits.lanes } else { 0 };
+        let batch = LlamaBatch::new(context.limits.batch_tokens + padding, 1);
         let vocabulary = vocabulary(context.model);
         let normalises = context.model.meta_val_str("general.architecture").is_ok_and(|name| name == "gptneox");
-        Self { context, vocabulary, batch, rows: Vec::new(), normalises }
+        Self { context, vocabulary, batch, rows: Vec::new(), padded: Vec::new(), normalises }
     }
 
+    /// Takes over the batch; with split streams in the order of their lanes, as llama.cpp wants them, and padded.
     fn fill(&mut self, batch: &Batch) -> Result<(), DecodeError> {
         self.batch.clear();
         self.rows.clear();
-        for (index, entry) in (0_i32..).zip(batch.entries()) {
+        self.rows.resize(batch.rows(), 0);
+        let mut row = 0;
+        let numbered = batch.entries().iter().map(|entry| {
+            let own = entry.logits.then_some(row);
+            row += usize::from(entry.logits);
+            (*entry, own)
+        });
+        let mut entries: Vec<(Entry, Option<usize>)> = numbered.collect();
+        if self.context.split {
+            entries.sort_by_key(|(entry, _)| entry.lane);
+            self.pad(&mut entries);
+        }
+        for (index, (entry, row)) in (0_i32..).zip(entries) {
             let token = LlamaToken(i32::try_from(entry.token).unwrap_or(i32::MAX));
             let position = i32::try_from(entry.position).unwrap_or(i32::MAX);
             self.batch
                 .add(token, position, &[i32::from(entry.lane.0)], entry.logits)
                 .map_err(|error| DecodeError::Failed(error.to_string()))?;
-            if entry.logits {
-                self.rows.push(index);
+            if let Some(row) = row {
+                self.rows[row] = index;
             }
         }
         Ok(())
+    }
+
+    /// Adds a token in each lane of the [`padding`]; it leaves again after the batch.
+    fn pad(&mut self, entries: &mut Vec<(Entry, Option<usize>)>) {
+        let Some(token) = entries.first().map(|(entry, _)| entry.token) else { return };
+        let mut taking_part: Vec<LaneId> = entries.iter().map(|(entry, _)| entry.lane).collect();
+        taking_part.dedup();
+        let limits = self.context.limits;
+        let held = |lane: LaneId| self.len(lane);
+        let padding = padding(&taking_part, limits.lanes, |lane| held(lane) < limits.context);
+        self.padded = padding.into_iter().map(|lane| (lane, held(lane))).collect();
+        entries.extend(self.padded.iter().map(|&(lane, position)| {
+            // Its logits are computed like the others': graphs are used again only where the counts are the same.
+            (Entry { token, position, lane, logits: true }, None)
+        }));
+        entries.sort_by_key(|(entry, _)| entry.lane);
+    }
+
+    /// Forgets what the last batch was padded with.
+    fn unpad(&mut self) {
+        for (lane, held) in std::mem::take(&mut self.padded) {
+            self.truncate(lane, held);
+        }
     }
 }
 
@@ -72,10 +112,12 @@ impl Backend for LlamaBackend<'_> {
     fn decode(&mut self, batch: &Batch) -> Result<Duration, DecodeError> {
         let started = Instant::now();
         self.fill(batch)?;
-        self.context.context.decode(&mut self.batch).map_err(|error| match error {
+        let decoded = self.context.context.decode(&mut self.batch).map_err(|error| match error {
             LlamaDecodeError::NoKvCacheSlot => DecodeError::NoRoom,
             other => DecodeError::Failed(other.to_string()),
-        })?;
+        });
+        self.unpad();
+        decoded?;
         // A GPU's work is done when its logits are here.
         self.context.context.synchronize();
         Ok(started.elapsed())
@@ -87,10 +129,15 @@ impl Backend for LlamaBackend<'_> {
     }
 
     fn share(&mut self, from: LaneId, to: LaneId, tokens: usize) {
-        let end = u32::try_from(tokens).unwrap_or(u32::MAX);
-        // Both ids are below n_seq_max: they came from this backend's limits.
-        let shared = self.context.context.kv_cache_seq_cp(i32::from(from.0), i32::from(to.0), Some(0), Some(end));
+        // Both ids are below n_seq_max: they came from this backend's limits. Between streams llama.cpp copies whole ones
+        // only, and aborts on ranges.
+        let end = if self.context.split { None } else { Some(u32::try_from(tokens).unwrap_or(u32::MAX)) };
+        let start = end.map(|_| 0);
+        let shared = self.context.context.kv_cache_seq_cp(i32::from(from.0), i32::from(to.0), start, end);
         debug_assert!(shared.is_ok());
+        if self.context.split {
+            self.truncate(to, tokens);
+        }
     }
 
     fn truncate(&mut self, lane: LaneId, keep: usize) {

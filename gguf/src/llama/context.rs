@@ -10,7 +10,7 @@ use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
 
 use super::{StartError, library};
 use crate::backend::Limits;
-use crate::request::EngineConfig;
+use crate::request::{EngineConfig, KvLayout};
 
 /// A context with its model and bounds.
 pub struct Context<'model> {
@@ -19,6 +19,8 @@ pub struct Context<'model> {
     pub(super) context: LlamaContext<'model>,
     /// What may be asked of it.
     pub limits: Limits,
+    /// Whether every lane has a stream of its own ([`KvLayout::Split`]).
+    pub split: bool,
 }
 
 /// Most sequence ids of a context in llama.cpp.
@@ -56,7 +58,7 @@ pub(super) fn load_adapter(
     })
 }
 
-/// Opens a context with unified KV for `config`, with the adapter at its scale.
+/// Opens a context for `config`, with the adapter at its scale.
 ///
 /// # Errors
 /// [`StartError`] where a setting cannot work or llama.cpp refuses.
@@ -103,15 +105,21 @@ pub fn open<'model>(
             config.kv_tokens
         )));
     }
-    // llama.cpp makes room for the logits of every lane, and aborts where n_batch is smaller.
-    let batch = config.batch_tokens.max(lanes);
+    let streams = streams(model, config)?;
+    let (lanes, cells) = match streams {
+        Some(streams) => (streams, streams * stream_tokens(context_tokens)),
+        None => (lanes, config.kv_tokens),
+    };
+    // llama.cpp makes room for the logits of every lane, and aborts where n_batch is smaller. Split streams are padded
+    // with at most one token for each lane.
+    let batch = config.batch_tokens.max(lanes) + streams.unwrap_or(0);
     let threads = i32::try_from(threads(config.threads)).unwrap_or(1);
     let params = LlamaContextParams::default()
-        .with_n_ctx(NonZeroU32::new(config.kv_tokens))
+        .with_n_ctx(NonZeroU32::new(cells))
         .with_n_batch(batch)
         .with_n_ubatch(batch)
         .with_n_seq_max(lanes)
-        .with_kv_unified(true)
+        .with_kv_unified(streams.is_none())
         .with_n_threads(threads)
         .with_n_threads_batch(threads)
         .with_no_perf(true);
@@ -126,11 +134,46 @@ pub fn open<'model>(
     let limits = Limits {
         batch_tokens: config.batch_tokens.min(context.n_batch()).min(context.n_ubatch()) as usize,
         lanes: lanes as usize,
-        cells: context.n_ctx().min(config.kv_tokens) as usize,
+        cells: context.n_ctx().min(cells) as usize,
         context: context_tokens as usize,
         vocabulary: usize::try_from(model.n_vocab()).unwrap_or(0),
     };
-    Ok(Context { model, context, limits })
+    Ok(Context { model, context, limits, split: streams.is_some() })
+}
+
+/// Cells of one lane's own stream: llama.cpp rounds them up to this multiple.
+fn stream_tokens(context_tokens: u32) -> u32 {
+    context_tokens.next_multiple_of(256)
+}
+
+/// How many streams the KV cache is split into; none where it is unified.
+///
+/// # Errors
+/// [`StartError::Setting`] where a split was asked for and the cells do not suffice.
+pub(super) fn streams(model: &LlamaModel, config: &EngineConfig) -> Result<Option<u32>, StartError> {
+    let stream = stream_tokens(config.context_tokens.min(model.n_ctx_train()));
+    let prefixes = u32::try_from(super::PREFIXES).unwrap_or(0);
+    let streams = (config.kv_tokens / stream).min(config.lanes + prefixes);
+    let needed = config.slots + prefixes;
+    match config.kv_layout {
+        KvLayout::Unified => Ok(None),
+        KvLayout::Auto if config.gpu_layers == 0 || !library()?.supports_gpu_offload() => Ok(None),
+        KvLayout::Auto if streams < needed => {
+            let wanted = u64::from(needed) * u64::from(stream);
+            tracing::info!(
+                wanted,
+                "the KV cache stays unified: more kv_tokens would give every lane a stream of its own"
+            );
+            Ok(None)
+        }
+        KvLayout::Split if streams < needed => Err(StartError::Setting(format!(
+            "kv_tokens is {}, and kv_layout = \"split\" needs {}: {stream} for each of {} slots and {prefixes} prefixes",
+            config.kv_tokens,
+            u64::from(needed) * u64::from(stream),
+            config.slots
+        ))),
+        KvLayout::Auto | KvLayout::Split => Ok(Some(streams)),
+    }
 }
 
 /// Threads to compute with: as asked, or as many as there are cores.

@@ -10,10 +10,10 @@ use std::time::Duration;
 use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
 use serde::{Deserialize, Serialize};
 
-use super::context::open;
+use super::context::{open, streams};
 use super::{LlamaBackend, StartError};
 use crate::backend::{Backend, Batch, DecodeError, LaneId, Token};
-use crate::request::EngineConfig;
+use crate::request::{EngineConfig, KvLayout};
 
 /// What was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ const CLEARLY: f64 = 1.25;
 const FEW_SLOTS: usize = 16;
 /// KV cells of a context that only measures.
 const MEASURED_CELLS: u32 = 1024;
+/// Those of each stream, where it is split: llama.cpp's smallest.
+const MEASURED_STREAM: u32 = 256;
 /// Most choices kept.
 const MOST_KEPT: usize = 64;
 
@@ -78,12 +80,7 @@ pub fn measure(
     let mut chosen = Choice { threads: config.threads, rows: slots };
     let mut to_beat = 0.0;
     for threads in candidates(config.threads) {
-        let small = EngineConfig {
-            threads,
-            context_tokens: config.context_tokens.min(MEASURED_CELLS),
-            kv_tokens: config.kv_tokens.min(MEASURED_CELLS),
-            ..config.clone()
-        };
+        let small = small(model, config, threads)?;
         let mut backend = LlamaBackend::new(open(model, adapter.as_deref_mut(), &small)?);
         let mut most = 0.0;
         for &rows in &shapes {
@@ -100,6 +97,17 @@ pub fn measure(
         to_beat = f64::max(to_beat, most * CLEARLY);
     }
     Ok(chosen)
+}
+
+/// The same set-up with a KV cache that is just large enough to measure in.
+fn small(model: &LlamaModel, config: &EngineConfig, threads: u32) -> Result<EngineConfig, StartError> {
+    let split = streams(model, config)?;
+    let context_tokens = config.context_tokens.min(if split.is_some() { MEASURED_STREAM } else { MEASURED_CELLS });
+    let (kv_tokens, kv_layout) = match split {
+        Some(streams) => (streams * MEASURED_STREAM, KvLayout::Split),
+        None => (config.kv_tokens.min(MEASURED_CELLS), KvLayout::Unified),
+    };
+    Ok(EngineConfig { threads, context_tokens, kv_tokens, kv_layout, ..config.clone() })
 }
 
 /// Numbers of threads worth trying, the likeliest first.
@@ -153,10 +161,12 @@ fn key(config: &EngineConfig) -> String {
     let processor = processor.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let processor = processor.trim_start_matches([' ', '\t', ':']);
     let passive = std::env::var("OMP_WAIT_POLICY").unwrap_or_default();
-    let EngineConfig { slots, threads, gpu_layers, adapter, .. } = config;
+    let EngineConfig { slots, threads, gpu_layers, adapter, kv_layout, kv_tokens, .. } = config;
+    // With a GPU the cells decide whether the cache is split.
+    let kv = if *gpu_layers > 0 { format!(" kv={kv_layout:?}/{kv_tokens}") } else { String::new() };
     let adapted = adapter.is_some();
     format!(
-        "{name} {bytes} adapter={adapted} gpu={gpu_layers} slots={slots} threads={threads} on {cores} x {processor} {passive}"
+        "{name} {bytes} adapter={adapted} gpu={gpu_layers} slots={slots} threads={threads} on {cores} x {processor} {passive}{kv}"
     )
 }
 
