@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import measures
+import scorer
 from dataset.mixture import Mixture
 from dataset.problem import Problem
 from dataset.prompts import ROOT, shipped_persona
@@ -144,6 +145,8 @@ def table(arms: dict) -> str:
         for key in arms[names[0]][group]:
             cells = ["{:.0%} ({:.0%}–{:.0%})".format(*arm[group][key]) for arm in arms.values()]
             rows.append(f"| {key} | {' | '.join(cells)} |")
+    if "scorer" in arms[names[0]]:
+        rows += [f"| {' | '.join(row)} |" for row in scorer.rows(arms)] + ["", scorer.NOTE]
     return "\n".join(rows) + "\n"
 
 
@@ -155,12 +158,14 @@ def main() -> None:
     parser.add_argument("--dialogues", type=Path, default=ROOT / "training/dialogues")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", type=int, metavar="N", help="only the first N of every list")
+    parser.add_argument("--scorer", type=Path, metavar="FILE.gguf", help="also the replies' perplexity under this other model")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    other = scorer.engine_of(options.binary, options.scorer) if options.scorer else None
     openings = probes("openings", None)
     random.Random(0).shuffle(openings)
     openings = openings[: options.quick]
-    arms = {}
+    arms, said = {}, {}
     for name, adapter in (("base", "none"), ("adapter", options.adapter)):
         print(f"{name}: losses", file=sys.stderr)
         engine = Engine(options.binary, name, adapter)
@@ -170,9 +175,11 @@ def main() -> None:
         print(f"{name}: talks", file=sys.stderr)
         logs = talks(engine, openings, options.seed)
         arm |= {"facts": known["shares"], "behaviour": behaviour(options.binary, logs, openings)}
-        arms[name] = arm
+        arms[name], said[name] = arm, logs
         transcripts = {"facts": known["replies"], "talks": logs}
         (options.out / f"{name}.transcripts.json").write_text(json.dumps(transcripts, indent=1, ensure_ascii=False))
+    if other:
+        scorer.add(arms, said, openings, other)
     (options.out / "results.json").write_text(json.dumps(arms, indent=1))
     (options.out / "table.md").write_text(table(arms))
     print(table(arms))

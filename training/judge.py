@@ -1,0 +1,167 @@
+"""Which arm another model finds the better friend: every pair is asked for twice, with the sides swapped, and counts only where both
+answers agree.
+
+    JUDGE_API_KEY=… python judge.py --url https://HOST/v1 --judge MODEL --control shuffled
+
+Any OpenAI-compatible server does, also one on this machine (no key needed). The talks are sent to it. A stopped run goes on with the
+same command: each verdict is kept in OUT/verdicts.jsonl as it comes."""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+
+from dataset.problem import Problem
+from judging import outcome, prompt, transcripts
+from judging.client import Client
+from judging.verdicts import Verdicts, key
+
+CONTROL = "adapter, replies shuffled (control), against adapter"
+
+
+def comparisons(options: argparse.Namespace) -> dict:
+    """{name: pairs}: the adapter against the base, and where it is asked for the control."""
+    base, adapter = (transcripts.read(path)[: options.most] for path in (options.base, options.adapter))
+    made = {"adapter against base": transcripts.pairs(adapter, base, options.unit)}
+    if options.control:
+        swapped = transcripts.pairs(transcripts.shuffled(adapter), adapter, options.unit)
+        made[CONTROL] = [dataclasses.replace(pair, name=f"shuffled-{pair.name}") for pair in swapped]
+    return made
+
+
+def questions(pairs: list, judge: str) -> list:
+    """[(key, messages)], both orders of each pair."""
+    asked = [(pair, order, prompt.messages(pair, order)) for pair in pairs for order in (1, 2)]
+    return [(key(pair.name, order, judge, messages), messages) for pair, order, messages in asked]
+
+
+def estimate(missing: list, options: argparse.Namespace) -> str:
+    """What the calls that are still to be made will take."""
+    tokens_in = sum(len(message["content"]) for _, messages in missing for message in messages) // 4
+    tokens_out = len(missing) * options.max_tokens
+    lines = [
+        f"calls    {len(missing)}, and one more for each answer without a verdict",
+        f"tokens   about {tokens_in:,} in (a token taken as four characters), up to {tokens_out:,} out",
+    ]
+    if options.price_in is None or options.price_out is None:
+        return "\n".join([*lines, "cost     unknown: give --price-in and --price-out, per million tokens"])
+    return "\n".join([*lines, f"cost     up to about {(tokens_in * options.price_in + tokens_out * options.price_out) / 1e6:.2f}, in the prices' currency; further calls not counted"])
+
+
+def agreed(yes: bool) -> bool:
+    """Whether to go on; only a terminal is asked."""
+    try:
+        return yes or not sys.stdin.isatty() or input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def ask(client: Client, missing: list, verdicts: Verdicts) -> None:
+    """Asks what is missing; an answer without a verdict once more, then it is kept as invalid."""
+    for number, (name, messages) in enumerate(missing, 1):
+        answer = client.answer(messages)
+        told, tokens_in, tokens_out = prompt.verdict(answer.text), answer.tokens_in, answer.tokens_out
+        if told is None:
+            answer = client.answer(prompt.again(messages))
+            told, tokens_in, tokens_out = prompt.verdict(answer.text), tokens_in + answer.tokens_in, tokens_out + answer.tokens_out
+        verdicts.add(name, verdict=told, answer=answer.text, tokens_in=tokens_in, tokens_out=tokens_out)
+        if number % 10 == 0 or number == len(missing):
+            print(f"{number} of {len(missing)}", file=sys.stderr)
+
+
+def result(entries: list) -> dict:
+    """One comparison, from the entries of both orders of each pair, in turn."""
+    told = [entry["verdict"] for entry in entries]
+    both = list(zip(told[::2], told[1::2]))
+    valid = [pair for pair in both if None not in pair]
+    return outcome.summary([prompt.point(*pair) for pair in both]) | {
+        "first position won": outcome.share([verdict == "A" for verdict in told if verdict in ("A", "B")]),
+        "orders agree": outcome.share([pair in (("A", "B"), ("B", "A"), ("C", "C")) for pair in valid]),
+        "tokens in": sum(entry["tokens_in"] for entry in entries),
+        "tokens out": sum(entry["tokens_out"] for entry in entries),
+    }
+
+
+def judged_control(results: dict) -> tuple:
+    """(whether the verdicts may be published, why); None where no control was judged."""
+    if CONTROL not in results:
+        return None, "No control was judged. Run it with --control shuffled before any of this is published."
+    rate = results[CONTROL]["win rate"]
+    if rate and rate[2] < 0.5:
+        return True, "The control lost, as it must: this judge tells replies to the person from replies to somebody else."
+    return False, ("This judge's verdicts are not to be published: replies to somebody else did not lose to the right ones "
+                   f"(win rate {outcome.percent(rate)}; its upper end must be below 50%).")
+
+
+def table(made: dict) -> str:
+    columns = ["", "pairs", "wins", "ties", "losses", "invalid", "win rate, ties half (95%)", "orders agree", "first position won"]
+    rows = []
+    for name, one in made["comparisons"].items():
+        counts = [one[column] for column in columns[1:6]]
+        rows.append([name, *counts, *(outcome.percent(one[share]) for share in ("win rate", "orders agree", "first position won"))])
+    told = f"Judge: {made['judge']}; {made['unit']}; each pair asked in both orders, a win only where they agree."
+    return f"{outcome.markdown(columns, rows)}\n{told} {made['note']}\n"
+
+
+def run(options: argparse.Namespace) -> None:
+    client = Client(options.url, options.judge, os.environ.get("JUDGE_API_KEY"), {"temperature": 0, "max_tokens": options.max_tokens} | options.body, options.timeout)
+    asked = {name: questions(pairs, options.judge) for name, pairs in comparisons(options).items()}
+    options.out.mkdir(parents=True, exist_ok=True)
+    verdicts = Verdicts(options.out / "verdicts.jsonl")
+    missing = [question for group in asked.values() for question in group if question[0] not in verdicts.known]
+    print(estimate(missing, options))
+    if missing and not agreed(options.yes):
+        print("nothing was asked")
+        return
+    ask(client, missing, verdicts)
+    results = {name: result([verdicts.known[name] for name, _ in group]) for name, group in asked.items()}
+    publishable, note = judged_control(results)
+    made = {"judge": options.judge, "unit": options.unit, "comparisons": results, "publishable": publishable, "note": note}
+    (options.out / "results.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
+    (options.out / "table.md").write_text(table(made), encoding="utf-8")
+    print(table(made))
+
+
+def fields(text: str) -> dict:
+    """--body: a JSON object."""
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError
+    return value
+
+
+def arguments_of(arguments: list | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--url", required=True, help="base address, before /chat/completions")
+    parser.add_argument("--judge", required=True, metavar="MODEL", help="the model's name there")
+    parser.add_argument("--base", type=Path, default=transcripts.FOLDER / "base.transcripts.json")
+    parser.add_argument("--adapter", type=Path, default=transcripts.FOLDER / "adapter.transcripts.json")
+    parser.add_argument("--out", type=Path, default=transcripts.FOLDER / "judge")
+    parser.add_argument("--unit", choices=("talks", "replies"), default="talks", help="whole talks, or their first replies only")
+    parser.add_argument("--control", choices=("shuffled",), help="also judge the adapter's replies against its own, shuffled among persons")
+    parser.add_argument("--most", type=int, metavar="N", help="only the first N persons")
+    parser.add_argument("--price-in", type=float, metavar="P", help="price of a million tokens that are sent")
+    parser.add_argument("--price-out", type=float, metavar="P", help="price of a million tokens that are answered")
+    parser.add_argument("--max-tokens", type=int, default=400, help="of one answer")
+    parser.add_argument("--body", type=fields, default={}, metavar="JSON", help="more fields of the request; null leaves one out")
+    parser.add_argument("--timeout", type=float, default=120, help="seconds for one call")
+    parser.add_argument("--yes", action="store_true", help="do not ask before starting")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list | None = None) -> int:
+    try:
+        run(arguments_of(arguments))
+    except Problem as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
