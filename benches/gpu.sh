@@ -70,7 +70,7 @@ cuda() {
 
 bench() {
     [[ -e $bundle/bin/libggml-cuda.so ]] || fail "the CUDA backend is not compiled" "Run 'benches/gpu.sh cuda' first."
-    export LD_LIBRARY_PATH="$bundle/bin${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" OMP_WAIT_POLICY=PASSIVE ORT_DISABLE_TELEMETRY=1
+    export LD_LIBRARY_PATH="$bundle/bin${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" ORT_DISABLE_TELEMETRY=1
     local card table peers=() shape file kv
     card=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null || echo "no GPU that nvidia-smi knows")
     mkdir -p "$out" "$bundle/models"

@@ -6,6 +6,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # ONNX Runtime reports to its maker without this.
 export ORT_DISABLE_TELEMETRY=1
+# OpenMP's own default, as in production; cargo's settings for tests would make its threads sleep instead (.cargo/config.toml).
+export GOMP_SPINCOUNT=300000
 
 cd "$root"
 "$root/scripts/build.sh" --quiet
@@ -20,7 +22,7 @@ engine() {
     "${CARGO_TARGET_DIR:-$root/target}/release/ai-friend" models pull smollm2-135m-instruct >&2
     cargo build --release --locked --quiet --workspace --example bench_engine
     mkdir -p benches/results
-    OMP_WAIT_POLICY=PASSIVE "${CARGO_TARGET_DIR:-$root/target}/release/examples/bench_engine" "$part" \
+    "${CARGO_TARGET_DIR:-$root/target}/release/examples/bench_engine" "$part" \
         --model "$models/SmolLM2-135M-Instruct.Q8_0.gguf" --batched-bench "$peers/llama-batched-bench" \
         --server "$peers/llama-server" --json benches/results/engine.json "$@"
 }

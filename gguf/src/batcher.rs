@@ -41,6 +41,8 @@ pub struct Settings {
     pub rows: usize,
     /// Most shared prefixes kept.
     pub prefixes: usize,
+    /// Fewest rows whose tokens are drawn in parallel: a few cost less than waking threads for them.
+    pub parallel_rows: usize,
     /// Gap between two tokens of one answer to aim at.
     pub inter_token_target: Duration,
 }
@@ -325,8 +327,7 @@ impl<B: Backend> Batcher<B> {
             .enumerate()
             .filter_map(|(index, active)| row_of[index].map(|row| (index, &mut active.sequence, backend.logits(row))))
             .collect();
-        // A few rows cost less than waking threads for them.
-        let parallel = drawing.len() >= 8;
+        let parallel = drawing.len() >= self.settings.parallel_rows;
         let draw = |(index, sequence, logits): &mut (usize, &mut Sequence, &[f32])| {
             (*index, sequence.draw(logits, vocabulary))
         };

@@ -18,5 +18,6 @@ pub mod sampler;
 pub mod scheduler;
 mod sequence;
 pub mod streams;
+pub mod team;
 mod text;
 pub mod thread;

@@ -26,7 +26,13 @@ impl Bench {
     }
 
     fn with(backend: ScriptedBackend, slots: usize) -> Self {
-        let settings = Settings { slots, rows: slots, prefixes: 3, inter_token_target: Duration::from_millis(10) };
+        let settings = Settings {
+            slots,
+            rows: slots,
+            prefixes: 3,
+            parallel_rows: 8,
+            inter_token_target: Duration::from_millis(10),
+        };
         let batcher = Batcher::new(backend, settings);
         Self { mailbox: Mailbox::new(100), batcher, now: Instant::now(), steps: Vec::new() }
     }
@@ -178,7 +184,8 @@ fn a_long_history_never_stalls_the_others() {
 #[test]
 fn more_decoding_than_rows_take_turns() {
     let backend = ScriptedBackend::default().with_script(says("0123456789"));
-    let settings = Settings { slots: 6, rows: 2, prefixes: 2, inter_token_target: Duration::from_millis(10) };
+    let settings =
+        Settings { slots: 6, rows: 2, prefixes: 2, parallel_rows: 8, inter_token_target: Duration::from_millis(10) };
     let mut bench = Bench::new(ScriptedBackend::default());
     bench.batcher = Batcher::new(backend, settings);
     let mut tickets: Vec<_> = (0..6).map(|owner| bench.submit(request(owner, "p.", &["x"]))).collect();

@@ -90,6 +90,17 @@ fn turns_lanes_and_evictions_never_change_an_answer() {
     assert_eq!(ask(1).text, first.text);
 }
 
+#[test]
+fn an_answer_is_the_same_however_many_threads_compute_its_steps() {
+    // Long enough for trials of the other number.
+    let ask = |threads| {
+        let engine = start(EngineConfig { threads, ..config() }).expect("an engine");
+        let long = Request { max_new_tokens: 90, ..request(1, "Person: tell me about the sea") };
+        outcome(engine.submit(long).expect("accepted")).expect("an answer").text
+    };
+    assert_eq!(ask(1), ask(2));
+}
+
 /// The same set-up with a stream for each of 8 lanes and 16 prefixes.
 fn split() -> EngineConfig {
     EngineConfig { kv_tokens: 256 * 24, kv_layout: KvLayout::Split, ..config() }

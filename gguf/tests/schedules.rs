@@ -79,6 +79,7 @@ impl Run {
             slots: random.random_range(1..8),
             rows: random.random_range(1..8),
             prefixes: random.random_range(0..4),
+            parallel_rows: random.random_range(1..9),
             inter_token_target: Duration::from_millis(random.random_range(1..20)),
         };
         let batcher = Batcher::new(ScriptedBackend::new(limits).with_script(follows), settings);

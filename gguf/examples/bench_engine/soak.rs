@@ -21,7 +21,13 @@ pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::
     let config = options.engine(8, 12, 512, 6_144);
     let model = llama::load_model(&config.model, config.gpu_layers)?;
     let backend = LlamaBackend::new(llama::open(&model, None, &config)?);
-    let settings = Settings { slots: 8, rows: 8, prefixes: 4, inter_token_target: config.inter_token_target };
+    let settings = Settings {
+        slots: 8,
+        rows: 8,
+        prefixes: 4,
+        parallel_rows: llama::parallel_rows(&config),
+        inter_token_target: config.inter_token_target,
+    };
     let mut batcher = Batcher::new(backend, settings);
     let mailbox = Mailbox::new(64);
     let mut random = ChaCha8Rng::seed_from_u64(1);

@@ -9,8 +9,10 @@ use llama_cpp_2::token::LlamaToken;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use super::context::Context;
+use super::openmp;
 use crate::backend::{Backend, Batch, DecodeError, Entry, LaneId, Limits, Token, Vocabulary};
 use crate::streams::padding;
+use crate::team::Team;
 
 /// A model in a context, as the batching engine sees it.
 pub struct LlamaBackend<'model> {
@@ -21,6 +23,8 @@ pub struct LlamaBackend<'model> {
     rows: Vec<i32>,
     /// Lanes that the last batch was padded with, and what they held before.
     padded: Vec<(LaneId, usize)>,
+    /// Whether all threads compute the next step; none where there is one, or where that cannot be changed.
+    team: Option<Team>,
     /// Whether the original's tokenizer normalises text (NFC) before it splits it, which llama.cpp never does.
     normalises: bool,
 }
@@ -32,7 +36,8 @@ impl<'model> LlamaBackend<'model> {
         let batch = LlamaBatch::new(context.limits.batch_tokens + padding, 1);
         let vocabulary = vocabulary(context.model);
         let normalises = context.model.meta_val_str("general.architecture").is_ok_and(|name| name == "gptneox");
-        Self { context, vocabulary, batch, rows: Vec::new(), padded: Vec::new(), normalises }
+        let team = (context.threads > 1 && openmp::can_change()).then(Team::default);
+        Self { context, vocabulary, batch, rows: Vec::new(), padded: Vec::new(), team, normalises }
     }
 
     /// Takes over the batch; with split streams in the order of their lanes, as llama.cpp wants them, and padded.
@@ -112,6 +117,9 @@ impl Backend for LlamaBackend<'_> {
     fn decode(&mut self, batch: &Batch) -> Result<Duration, DecodeError> {
         let started = Instant::now();
         self.fill(batch)?;
+        if let Some(team) = &mut self.team {
+            openmp::use_all_threads(team.whole(batch.entries().len()));
+        }
         let decoded = self.context.context.decode(&mut self.batch).map_err(|error| match error {
             LlamaDecodeError::NoKvCacheSlot => DecodeError::NoRoom,
             other => DecodeError::Failed(other.to_string()),
@@ -120,7 +128,11 @@ impl Backend for LlamaBackend<'_> {
         decoded?;
         // A GPU's work is done when its logits are here.
         self.context.context.synchronize();
-        Ok(started.elapsed())
+        let elapsed = started.elapsed();
+        if let Some(team) = &mut self.team {
+            team.observe(batch.entries().len(), elapsed);
+        }
+        Ok(elapsed)
     }
 
     fn logits(&self, row: usize) -> &[f32] {

@@ -21,6 +21,8 @@ pub struct Context<'model> {
     pub limits: Limits,
     /// Whether every lane has a stream of its own ([`KvLayout::Split`]).
     pub split: bool,
+    /// Threads that compute, at most.
+    pub(super) threads: i32,
 }
 
 /// Most sequence ids of a context in llama.cpp.
@@ -138,7 +140,7 @@ pub fn open<'model>(
         context: context_tokens as usize,
         vocabulary: usize::try_from(model.n_vocab()).unwrap_or(0),
     };
-    Ok(Context { model, context, limits, split: streams.is_some() })
+    Ok(Context { model, context, limits, split: streams.is_some(), threads })
 }
 
 /// Cells of one lane's own stream: llama.cpp rounds them up to this multiple.

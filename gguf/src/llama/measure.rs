@@ -116,7 +116,8 @@ fn candidates(asked: u32) -> Vec<u32> {
         return vec![asked];
     }
     let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
-    let mut candidates = vec![cores, cores.div_ceil(2)];
+    // One thread is tried while serving ([`crate::team`]): what fits a busy moment must not be kept.
+    let mut candidates = vec![cores, cores.div_ceil(2).max(2.min(cores))];
     candidates.dedup();
     candidates
 }

@@ -6,6 +6,7 @@ mod environment;
 mod library;
 mod loss;
 mod measure;
+mod openmp;
 mod quantize;
 mod verify;
 
@@ -91,11 +92,25 @@ fn serve(config: &EngineConfig, serving: Serving) -> Result<(), StartError> {
         slots: config.slots as usize,
         rows: choice.rows,
         prefixes: PREFIXES,
+        parallel_rows: parallel_rows(config),
         inter_token_target: config.inter_token_target,
     };
     let mut batcher = Batcher::new(LlamaBackend::new(context), settings);
     serving.run(info, &mut batcher);
     Ok(())
+}
+
+/// Fewest rows whose tokens are drawn in parallel.
+///
+/// Where the processor computes, its threads spin for a while after each step, on the cores that would draw: with two cores,
+/// 8 rows drawn in parallel cost 7 ms more than one after the other, of 35 ms for the step.
+pub fn parallel_rows(config: &EngineConfig) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    match (config.gpu_layers, cores) {
+        (0, ..=2) => usize::MAX,
+        (0, _) => 32,
+        _ => 8,
+    }
 }
 
 fn info(config: &EngineConfig, context: &Context<'_>) -> ModelInfo {
