@@ -264,7 +264,7 @@ impl<B: Backend> Batcher<B> {
 
         let work = self.prefill_work();
         let remaining: Vec<usize> = work.iter().map(|work| work.tokens.len()).collect();
-        let budget = self.pace.prefill(rows).min(self.batch.room());
+        let budget = self.pace.prefill(rows, self.active.len() - decoding.len()).min(self.batch.room());
         let mut prefill = 0;
         for (work, take) in work.iter().zip(chunks(&remaining, budget)) {
             if take > 0 {

@@ -1,8 +1,8 @@
 //! Who computes how much in the next step: pure decisions over counts and measured times.
 //!
 //! Decoding sequences go first, one token each. Prefill then gets what the inter-token target leaves: a long history
-//! is spread over many steps, and nobody else's answer stalls. Of that, the oldest prompt gets a quarter at least, and
-//! the shortest ones the rest, so that neither a long prompt holds up short ones nor the reverse.
+//! is spread over many steps, and nobody else's answer stalls. Of that, the oldest prompt gets half at least, and the
+//! rest goes to those that are short for their age, so that neither a long prompt holds up short ones nor the reverse.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -14,6 +14,9 @@ use crate::request::OwnerId;
 /// Earliest deadline first; among equals the owner who was served fewest tokens; then order of arrival.
 pub type Rank = (Instant, u64, u64);
 
+/// A prompt passes an older one only if it is shorter by more than this for each place between them.
+const AGE_TOKENS: usize = 32;
+
 /// Spreads `budget` tokens over prompts that still need `remaining` tokens each, oldest first. Returns tokens for each.
 pub fn chunks(remaining: &[usize], budget: usize) -> Vec<usize> {
     let mut given = vec![0; remaining.len()];
@@ -24,10 +27,10 @@ pub fn chunks(remaining: &[usize], budget: usize) -> Vec<usize> {
         given[index] += tokens;
         *left -= tokens;
     };
-    give(oldest, budget.div_ceil(4), &mut left);
-    let mut shortest: Vec<usize> = (0..remaining.len()).collect();
-    shortest.sort_by_key(|index| remaining[*index]);
-    for index in shortest {
+    give(oldest, budget.div_ceil(2), &mut left);
+    let mut order: Vec<usize> = (0..remaining.len()).collect();
+    order.sort_by_key(|index| remaining[*index] + index * AGE_TOKENS);
+    for index in order {
         give(index, usize::MAX, &mut left);
     }
     given
@@ -40,56 +43,109 @@ pub struct Pace {
     most: usize,
     /// Seconds of a step that only decodes, by the number of rows' power of two.
     decode: [Option<f64>; 10],
-    /// Seconds that one prefill token adds.
-    token: Option<f64>,
+    line: Line,
 }
 
 /// Fewest prefill tokens of a step that has any to do: progress is certain, however slow the machine.
 const LEAST_PREFILL: usize = 8;
+/// Prefill may take this many times what decoding takes, where few wait and many decode.
+const BESIDE_DECODING: f64 = 1.5;
+/// And at least this share of it, however far decoding alone is beyond the target.
+const LEAST_SHARE: f64 = 0.4;
+/// And this share of the target is always there for it.
+const LEAST_OF_TARGET: f64 = 0.15;
+/// So many who decode count as much as one who waits for his first token.
+const PATIENCE: f64 = 4.0;
 
 impl Pace {
     /// Nothing learnt yet. `target` is the gap between two tokens of one answer to aim at, `most` a batch's tokens.
     pub fn new(target: Duration, most: usize) -> Self {
-        Self { target: target.as_secs_f64(), most, decode: [None; 10], token: None }
+        Self { target: target.as_secs_f64(), most, decode: [None; 10], line: Line::default() }
     }
 
     /// A step computed `rows` decoded tokens and `prefill` prompt tokens.
     pub fn observe(&mut self, rows: usize, prefill: usize, elapsed: Duration) {
         let elapsed = elapsed.as_secs_f64();
-        let known = self.decode_time(rows);
+        self.line.add((rows + prefill) as f64, elapsed);
         if prefill == 0 {
             learn(&mut self.decode[bucket(rows)], elapsed);
-        } else if let Some(decode) = known {
-            // An odd measurement must neither make prefill free nor stop it.
-            let token = (elapsed - decode).max(elapsed * 0.1) / prefill as f64;
-            learn(&mut self.token, token);
-        } else {
-            learn(&mut self.token, elapsed / (rows + prefill) as f64);
         }
     }
 
-    /// Prompt tokens to compute in a step that decodes `rows` tokens.
+    /// Prompt tokens to compute in a step that decodes `rows` tokens, while `waiting` sequences have none yet.
     ///
-    /// They may take what the target leaves beside decoding, but never much longer than decoding itself: the gaps of
-    /// those who decode stay alike. With nobody decoding a chunk may take four targets.
-    pub fn prefill(&self, rows: usize) -> usize {
+    /// They take what the target leaves beside decoding. Where few wait, no more than half again of what decoding takes, so
+    /// that the gaps of those who decode stay alike; the more wait, the more they get, since small batches are slow and
+    /// whoever waits has nothing to read at all. With nobody decoding a chunk may take four targets.
+    pub fn prefill(&self, rows: usize, waiting: usize) -> usize {
         let room = self.most.saturating_sub(rows);
-        let Some(token) = self.token else { return room.min(if rows == 0 { self.most } else { self.most / 8 }) };
-        let seconds = match (rows, self.decode_time(rows)) {
-            (0, _) => self.target * 4.0,
-            (_, None) => self.target / 2.0,
-            (_, Some(decode)) => (self.target - decode).clamp(decode * 0.4, (decode * 1.5).max(self.target * 0.25)),
+        let Some(token) = self.line.slope() else { return room.min(if rows == 0 { self.most } else { self.most / 8 }) };
+        let seconds = if rows == 0 {
+            self.target * 4.0
+        } else {
+            let decode = self.decode_time(rows);
+            let crowd = waiting as f64 / rows as f64;
+            let least = decode * crowd.clamp(LEAST_SHARE, BESIDE_DECODING);
+            let most = (decode * BESIDE_DECODING * f64::max(crowd * PATIENCE, 1.0)).max(self.target * LEAST_OF_TARGET);
+            (self.target - decode).clamp(least, most)
         };
         let tokens = (seconds / token.max(1e-9)) as usize;
         tokens.clamp(LEAST_PREFILL, self.most).min(room)
     }
 
-    fn decode_time(&self, rows: usize) -> Option<f64> {
-        if rows == 0 {
-            return Some(0.0);
+    fn decode_time(&self, rows: usize) -> f64 {
+        self.decode[bucket(rows)].unwrap_or_else(|| self.line.at(rows as f64))
+    }
+}
+
+/// Seconds of a step as a straight line over its tokens: least squares with older steps counting less, drawn towards
+/// proportion where all steps have been of one size.
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    weight: f64,
+    tokens: f64,
+    seconds: f64,
+    squares: f64,
+    products: f64,
+}
+
+impl Line {
+    /// What an older step counts after each new one.
+    const FADING: f64 = 0.97;
+    /// How strongly it is drawn to proportion, against a variance of the squared mean.
+    const PROPORTION: f64 = 0.02;
+    /// The slope is at least this share of proportion: no odd measurement makes tokens free.
+    const LEAST: f64 = 0.1;
+
+    fn add(&mut self, tokens: f64, seconds: f64) {
+        for (sum, new) in [
+            (&mut self.weight, 1.0),
+            (&mut self.tokens, tokens),
+            (&mut self.seconds, seconds),
+            (&mut self.squares, tokens * tokens),
+            (&mut self.products, tokens * seconds),
+        ] {
+            *sum = *sum * Self::FADING + new;
         }
-        let bucket = bucket(rows);
-        self.decode[bucket].or_else(|| (0..bucket).rev().find_map(|smaller| self.decode[smaller]))
+    }
+
+    /// Seconds that one token more adds; none before the first step.
+    fn slope(&self) -> Option<f64> {
+        if self.weight <= 0.0 || self.tokens <= 0.0 {
+            return None;
+        }
+        let (tokens, seconds) = (self.tokens / self.weight, self.seconds / self.weight);
+        let proportion = seconds / tokens;
+        let pull = Self::PROPORTION * tokens * tokens;
+        let variance = (self.squares / self.weight - tokens * tokens).max(0.0);
+        let covariance = self.products / self.weight - tokens * seconds;
+        Some(((covariance + pull * proportion) / (variance + pull)).clamp(proportion * Self::LEAST, proportion))
+    }
+
+    /// Seconds of a step of so many tokens.
+    fn at(&self, tokens: f64) -> f64 {
+        let Some(slope) = self.slope() else { return 0.0 };
+        (self.seconds / self.weight + slope * (tokens - self.tokens / self.weight)).max(0.0)
     }
 }
 
@@ -139,28 +195,60 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn short_prompts_pass_a_long_one_that_keeps_a_quarter() {
+    fn short_prompts_pass_a_long_one_that_keeps_half() {
         assert_eq!(chunks(&[1500, 20, 30], 100), [50, 20, 30]);
-        assert_eq!(chunks(&[1500, 200, 30], 100), [25, 45, 30]);
+        assert_eq!(chunks(&[1500, 200, 30], 100), [50, 20, 30]);
+        assert_eq!(chunks(&[1500, 60, 40], 100), [50, 50, 0], "20 tokens shorter, but younger");
         assert_eq!(chunks(&[0, 10, 500], 40), [0, 10, 30]);
         assert_eq!(chunks(&[5, 0], 40), [5, 0]);
         assert!(chunks(&[], 9).is_empty());
     }
 
+    /// A machine whose steps take 24 ms and 0.75 ms a token.
+    fn learnt(target_ms: u64) -> Pace {
+        let mut pace = Pace::new(Duration::from_millis(target_ms), 512);
+        for _ in 0..50 {
+            for (rows, prefill) in [(8, 0), (0, 100), (32, 0)] {
+                pace.observe(rows, prefill, Duration::from_micros(24_000 + 750 * (rows + prefill) as u64));
+            }
+        }
+        pace
+    }
+
     #[test]
-    fn prefill_takes_what_the_target_leaves_once_the_costs_are_known() {
-        let mut pace = Pace::new(Duration::from_millis(100), 512);
-        assert_eq!(pace.prefill(0), 512);
-        for _ in 0..50 {
-            pace.observe(8, 0, Duration::from_millis(30));
-            pace.observe(0, 100, Duration::from_millis(100));
+    fn a_newcomer_hardly_slows_down_those_who_decode() {
+        assert_eq!(Pace::new(Duration::from_millis(100), 512).prefill(0, 1), 512);
+        let pace = learnt(250);
+        // Decoding 8 takes 30 ms; half again more is 45 ms, 15 % of the target 37 ms.
+        assert!((52..66).contains(&pace.prefill(8, 1)), "{}", pace.prefill(8, 1));
+        assert_eq!(pace.prefill(0, 1), 512);
+    }
+
+    #[test]
+    fn the_more_wait_the_more_of_the_target_is_theirs() {
+        let pace = learnt(250);
+        let given: Vec<usize> = [1, 4, 24].map(|waiting| pace.prefill(8, waiting)).to_vec();
+        assert!(given.is_sorted_by(|one, next| one < next), "{given:?}");
+        // 220 ms beside the 30 of decoding.
+        assert!((270..310).contains(&given[2]), "{given:?}");
+    }
+
+    #[test]
+    fn prefill_goes_on_where_decoding_alone_fills_the_target() {
+        let pace = learnt(20);
+        assert!(pace.prefill(32, 1) >= 20 && pace.prefill(32, 1) < pace.prefill(32, 32));
+    }
+
+    #[test]
+    fn small_mixed_steps_do_not_make_each_other_smaller() {
+        // Nobody has decoded alone yet: the step's own share must not be taken for the prompt's.
+        let mut pace = Pace::new(Duration::from_millis(250), 512);
+        let mut prefill = 8;
+        for _ in 0..20 {
+            pace.observe(7, prefill, Duration::from_micros(10_000 + 4_000 * (7 + prefill) as u64));
+            prefill = pace.prefill(7, 24);
         }
-        assert_eq!(pace.prefill(0), 400);
-        assert_eq!(pace.prefill(8), 45, "one and a half times decoding, not all of the 70 ms left");
-        for _ in 0..50 {
-            pace.observe(32, 0, Duration::from_millis(90));
-        }
-        assert_eq!(pace.prefill(32), 36, "prefill goes on where decoding alone fills the target");
+        assert!(prefill > 40, "{prefill}");
     }
 
     #[test]
@@ -168,7 +256,7 @@ mod tests {
         let mut pace = Pace::new(Duration::from_millis(10), 64);
         pace.observe(4, 0, Duration::from_secs(2));
         pace.observe(4, 10, Duration::from_secs(90));
-        assert!(pace.prefill(4) >= LEAST_PREFILL);
+        assert!(pace.prefill(4, 1) >= LEAST_PREFILL);
     }
 
     #[test]
@@ -191,19 +279,19 @@ mod tests {
             prop_assert!(given.iter().zip(&remaining).all(|(given, remaining)| given <= remaining));
             prop_assert_eq!(given.iter().sum::<usize>(), budget.min(remaining.iter().sum()));
             if let Some(oldest) = remaining.iter().position(|tokens| *tokens > 0) {
-                prop_assert!(given[oldest] >= remaining[oldest].min(budget.div_ceil(4)));
+                prop_assert!(given[oldest] >= remaining[oldest].min(budget.div_ceil(2)));
             }
         }
 
         #[test]
-        fn prefill_never_overruns_the_batch(steps in prop::collection::vec((0_usize..70, 0_usize..70, 0_u64..1_000_000), 0..60), rows in 0_usize..64) {
+        fn prefill_never_overruns_the_batch(steps in prop::collection::vec((0_usize..70, 0_usize..70, 0_u64..1_000_000), 0..60), rows in 0_usize..64, waiting in 0_usize..300) {
             let mut pace = Pace::new(Duration::from_millis(50), 64);
             for (rows, prefill, micros) in steps {
                 if rows + prefill > 0 {
                     pace.observe(rows, prefill, Duration::from_micros(micros));
                 }
             }
-            let prefill = pace.prefill(rows);
+            let prefill = pace.prefill(rows, waiting);
             prop_assert!(prefill + rows <= 64 && prefill >= LEAST_PREFILL.min(64 - rows));
         }
     }

@@ -6,10 +6,24 @@
 
 use crate::backend::LaneId;
 
-/// The widest gap that is filled. A row more costs its attention, a graph more a pass over the weights: for a 3b model in
-/// four bits, 1.7 GB against 130 MB for a row with 400 tokens of 16-bit KV. By that arithmetic thirteen would do; nobody
-/// has measured it.
-const WIDEST_GAP: usize = 8;
+/// How batches are padded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Padding {
+    /// The widest gap between lanes that is filled.
+    pub widest_gap: usize,
+    /// Whether runs are widened to one of few sizes.
+    pub buckets: bool,
+}
+
+impl Padding {
+    /// For a GPU: a row more costs its attention, a graph more a pass over the weights and a new capture. For a 3b model in
+    /// four bits that is 130 MB for a row with 400 tokens of 16-bit KV against 1.7 GB. By that arithmetic gaps of thirteen
+    /// would do; nobody has measured it.
+    pub const GPU: Self = Self { widest_gap: 8, buckets: true };
+    /// For a processor: a row more costs as much as any other, a graph more a pass over the weights (2 cores, 135M model in
+    /// eight bits: 4 and 10 ms).
+    pub const CPU: Self = Self { widest_gap: 2, buckets: false };
+}
 
 /// The sizes that a run of lanes is widened to, at most by half.
 const BUCKETS: [usize; 16] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
@@ -19,12 +33,12 @@ const BUCKETS: [usize; 16] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128,
 ///
 /// The lanes of both together fall into as few runs as the gaps allow; each run has a bucket's size where the lanes beside
 /// it can pad.
-pub fn padding(taking_part: &[LaneId], lanes: usize, can_pad: impl Fn(LaneId) -> bool) -> Vec<LaneId> {
+pub fn padding(how: Padding, taking_part: &[LaneId], lanes: usize, can_pad: impl Fn(LaneId) -> bool) -> Vec<LaneId> {
     let lane = |index: usize| LaneId(u16::try_from(index).unwrap_or(u16::MAX));
     let mut runs: Vec<(usize, usize)> = Vec::new(); // first lane, end
     for at in taking_part.iter().map(|lane| lane.index()) {
         match runs.last_mut() {
-            Some((_, end)) if at - *end <= WIDEST_GAP && (*end..at).all(|gap| can_pad(lane(gap))) => *end = at + 1,
+            Some((_, end)) if at - *end <= how.widest_gap && (*end..at).all(|gap| can_pad(lane(gap))) => *end = at + 1,
             _ => runs.push((at, at + 1)),
         }
     }
@@ -34,7 +48,8 @@ pub fn padding(taking_part: &[LaneId], lanes: usize, can_pad: impl Fn(LaneId) ->
     for index in 0..runs.len() {
         let (mut first, mut end) = runs[index];
         let highest = runs.get(index + 1).map_or(lanes, |next| next.0 - 1);
-        let wanted = BUCKETS.iter().copied().find(|size| *size >= end - first).unwrap_or(end - first);
+        let wanted =
+            BUCKETS.iter().filter(|_| how.buckets).copied().find(|size| *size >= end - first).unwrap_or(end - first);
         while end - first < wanted {
             if end < highest && can_pad(lane(end)) {
                 end += 1;
@@ -63,23 +78,29 @@ mod tests {
     #[test]
     fn a_gap_is_filled_and_the_run_gets_a_buckets_size() {
         // 3, 4, 6 and 7 become 3 to 7, and then one more.
-        assert_eq!(padding(&ids(&[3, 4, 6, 7]), 64, |_| true), ids(&[5, 8]));
-        assert_eq!(padding(&ids(&[5]), 64, |_| true), ids(&[]));
-        assert_eq!(padding(&[], 64, |_| true), ids(&[]));
+        assert_eq!(padding(Padding::GPU, &ids(&[3, 4, 6, 7]), 64, |_| true), ids(&[5, 8]));
+        assert_eq!(padding(Padding::GPU, &ids(&[5]), 64, |_| true), ids(&[]));
+        assert_eq!(padding(Padding::GPU, &[], 64, |_| true), ids(&[]));
     }
 
     #[test]
     fn lanes_far_apart_stay_apart() {
-        assert_eq!(padding(&ids(&[0, 1, 40, 41]), 64, |_| true), ids(&[]));
+        assert_eq!(padding(Padding::GPU, &ids(&[0, 1, 40, 41]), 64, |_| true), ids(&[]));
+    }
+
+    #[test]
+    fn a_processor_fills_small_gaps_and_widens_nothing() {
+        assert_eq!(padding(Padding::CPU, &ids(&[3, 4, 6, 11, 12]), 64, |_| true), ids(&[5]));
+        assert_eq!(padding(Padding::CPU, &ids(&[3, 4, 5, 6, 7]), 64, |_| true), ids(&[]));
     }
 
     #[test]
     fn a_full_lane_never_pads() {
         // Without lane 5 the gap stays; each half has a bucket's size already.
-        assert_eq!(padding(&ids(&[3, 4, 6, 7]), 64, |lane| lane != LaneId(5)), ids(&[]));
+        assert_eq!(padding(Padding::GPU, &ids(&[3, 4, 6, 7]), 64, |lane| lane != LaneId(5)), ids(&[]));
         // At the end of the lanes the run grows downwards.
-        assert_eq!(padding(&ids(&[59, 60, 61, 62, 63]), 64, |_| true), ids(&[58]));
-        assert_eq!(padding(&ids(&[59, 60, 61, 62, 63]), 64, |lane| lane != LaneId(58)), ids(&[]));
+        assert_eq!(padding(Padding::GPU, &ids(&[59, 60, 61, 62, 63]), 64, |_| true), ids(&[58]));
+        assert_eq!(padding(Padding::GPU, &ids(&[59, 60, 61, 62, 63]), 64, |lane| lane != LaneId(58)), ids(&[]));
     }
 
     proptest! {
@@ -90,7 +111,7 @@ mod tests {
         ) {
             let taking_part: Vec<LaneId> = taking_part.into_iter().map(LaneId).collect();
             let can_pad = |lane: LaneId| !full.contains(&lane.0);
-            let padding = padding(&taking_part, 200, can_pad);
+            let padding = padding(Padding::GPU, &taking_part, 200, can_pad);
             let mut all: Vec<LaneId> = taking_part.iter().chain(&padding).copied().collect();
             all.sort_unstable();
             let count = all.len();

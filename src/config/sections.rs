@@ -46,9 +46,9 @@ sections! {
         lanes: u32 = 64, 1..=240;
         /// KV cells in all, in tokens; conversations share them.
         kv_tokens: u32 = 32768, 512..=16777216;
-        /// "unified": all conversations share the cells. "split": each has context_tokens of its own, which a GPU reads
-        /// faster; it needs kv_tokens of at least context_tokens for each slot and 16 more. "auto": split on a GPU where
-        /// kv_tokens suffices.
+        /// "unified": all conversations share the cells. "split": each has context_tokens of its own, which is faster for
+        /// many; it needs kv_tokens of at least context_tokens for each slot and 16 more. "auto": split where kv_tokens
+        /// suffices.
         kv_layout: KvLayout = KvLayout::Auto;
         /// Most tokens computed in one step.
         batch_tokens: u32 = 512, 16..=8192;
@@ -59,7 +59,7 @@ sections! {
         /// Layers on the GPU; 0 is CPU only, 999 is all.
         gpu_layers: u32 = 0, 0..=999;
         /// Gap between two tokens of one answer that scheduling aims at, in milliseconds.
-        inter_token_target_ms: u64 = 100, 5..=10000;
+        inter_token_target_ms: u64 = 400, 5..=10000;
     }
 
     /// The emotion classifier. How its scores are smoothed is the persona's.
@@ -189,7 +189,7 @@ choice! {
 choice! {
     /// How the KV cache is laid out.
     KvLayout {
-        /// Split on a GPU where the cells suffice, unified elsewhere.
+        /// Split where the cells suffice, unified elsewhere.
         Auto = "auto",
         /// One pool of cells for all conversations.
         Unified = "unified",

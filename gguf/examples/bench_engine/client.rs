@@ -37,6 +37,9 @@ pub fn complete(address: SocketAddr, body: &Value) -> Result<Answer, Box<dyn std
     let mut last = started;
     for line in BufReader::new(stream).lines() {
         let line = line?;
+        if line.starts_with("{\"error\"") {
+            return Err(line.into());
+        }
         let Some(data) = line.strip_prefix("data: ") else { continue };
         let Ok(data) = serde_json::from_str::<Value>(data) else { continue };
         let now = Instant::now();

@@ -168,7 +168,8 @@ fn worst_gap(address: SocketAddr, side: Side) -> Outcome<f64> {
 
 fn our_side(options: &Options, users: usize) -> Outcome<SocketAddr> {
     let slots = u32::try_from(users)?;
-    let config = options.engine(slots, (slots * 2).clamp(8, 200), 2048, CELLS);
+    let lanes = if options.split { slots.max(8) } else { (slots * 2).clamp(8, 200) };
+    let config = options.engine(slots, lanes, 2048, CELLS);
     Ok(shim::serve(Arc::new(llama::start(config)?))?)
 }
 
@@ -196,15 +197,17 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()?;
         let server = Self { child, address };
-        for _ in 0..600 {
+        let mut why = String::from("nothing listens");
+        for _ in 0..150 {
             std::thread::sleep(Duration::from_millis(200));
-            if TcpStream::connect(address).is_ok()
-                && client::complete(address, &body(Side::Peer, 0, "Hi.", &[], 1)).is_ok()
-            {
-                return Ok(server);
+            if TcpStream::connect(address).is_ok() {
+                match client::complete(address, &body(Side::Peer, 0, "Hi.", &[], 1)) {
+                    Ok(_) => return Ok(server),
+                    Err(error) => why = error.to_string(),
+                }
             }
         }
-        Err("llama-server does not answer".into())
+        Err(format!("llama-server does not answer: {why}").into())
     }
 }
 

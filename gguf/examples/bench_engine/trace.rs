@@ -126,7 +126,7 @@ pub fn body(side: Side, owner: u64, system: &str, turns: &[(&str, String)], toke
             json!({
                 "prompt": prompt, "n_predict": tokens, "stream": true, "ignore_eos": true, "cache_prompt": true,
                 "seed": owner, "temperature": 0.7, "top_k": 100, "top_p": 0.9, "min_p": 0.0, "repeat_penalty": 1.1,
-                "repeat_last_n": -1, "samplers": ["penalties", "top_k", "temperature", "top_p"],
+                "repeat_last_n": 2048, "samplers": ["penalties", "top_k", "temperature", "top_p"],
             })
         }
     }

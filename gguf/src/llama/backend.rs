@@ -11,7 +11,7 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 use super::context::Context;
 use super::openmp;
 use crate::backend::{Backend, Batch, DecodeError, Entry, LaneId, Limits, Token, Vocabulary};
-use crate::streams::padding;
+use crate::streams::{Padding, padding};
 use crate::team::Team;
 
 /// A model in a context, as the batching engine sees it.
@@ -76,7 +76,8 @@ impl<'model> LlamaBackend<'model> {
         taking_part.dedup();
         let limits = self.context.limits;
         let held = |lane: LaneId| self.len(lane);
-        let padding = padding(&taking_part, limits.lanes, |lane| held(lane) < limits.context);
+        let how = if self.context.on_gpu { Padding::GPU } else { Padding::CPU };
+        let padding = padding(how, &taking_part, limits.lanes, |lane| held(lane) < limits.context);
         self.padded = padding.into_iter().map(|lane| (lane, held(lane))).collect();
         entries.extend(self.padded.iter().map(|&(lane, position)| {
             // Its logits are computed like the others': graphs are used again only where the counts are the same.

@@ -21,6 +21,8 @@ pub struct Context<'model> {
     pub limits: Limits,
     /// Whether every lane has a stream of its own ([`KvLayout::Split`]).
     pub split: bool,
+    /// Whether a GPU computes.
+    pub(super) on_gpu: bool,
     /// Threads that compute, at most.
     pub(super) threads: i32,
 }
@@ -140,7 +142,7 @@ pub fn open<'model>(
         context: context_tokens as usize,
         vocabulary: usize::try_from(model.n_vocab()).unwrap_or(0),
     };
-    Ok(Context { model, context, limits, split: streams.is_some(), threads })
+    Ok(Context { model, context, limits, split: streams.is_some(), on_gpu: config.gpu_layers > 0, threads })
 }
 
 /// Cells of one lane's own stream: llama.cpp rounds them up to this multiple.
@@ -159,7 +161,6 @@ pub(super) fn streams(model: &LlamaModel, config: &EngineConfig) -> Result<Optio
     let needed = config.slots + prefixes;
     match config.kv_layout {
         KvLayout::Unified => Ok(None),
-        KvLayout::Auto if config.gpu_layers == 0 || !library()?.supports_gpu_offload() => Ok(None),
         KvLayout::Auto if streams < needed => {
             let wanted = u64::from(needed) * u64::from(stream);
             tracing::info!(

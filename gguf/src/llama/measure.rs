@@ -75,7 +75,10 @@ pub fn measure(
     let slots = config.slots as usize;
     let mut shapes = vec![slots];
     if slots > FEW_SLOTS {
-        shapes.extend([slots.div_ceil(2), slots.div_ceil(4)].into_iter().filter(|rows| *rows >= FEW_SLOTS));
+        // From 64 on llama.cpp attends in tiles of 64 rows, to the cells of all that are in one.
+        shapes.extend(
+            [63, slots.div_ceil(2), slots.div_ceil(4)].into_iter().filter(|rows| (FEW_SLOTS..slots).contains(rows)),
+        );
     }
     let mut chosen = Choice { threads: config.threads, rows: slots };
     let mut to_beat = 0.0;
@@ -163,8 +166,8 @@ fn key(config: &EngineConfig) -> String {
     let processor = processor.trim_start_matches([' ', '\t', ':']);
     let passive = std::env::var("OMP_WAIT_POLICY").unwrap_or_default();
     let EngineConfig { slots, threads, gpu_layers, adapter, kv_layout, kv_tokens, .. } = config;
-    // With a GPU the cells decide whether the cache is split.
-    let kv = if *gpu_layers > 0 { format!(" kv={kv_layout:?}/{kv_tokens}") } else { String::new() };
+    // The cells decide whether the cache is split.
+    let kv = format!(" kv={kv_layout:?}/{kv_tokens}");
     let adapted = adapter.is_some();
     format!(
         "{name} {bytes} adapter={adapted} gpu={gpu_layers} slots={slots} threads={threads} on {cores} x {processor} {passive}{kv}"
