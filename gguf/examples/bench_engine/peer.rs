@@ -3,7 +3,6 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use friend_gguf::llama;
@@ -12,8 +11,9 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
 
 use crate::roof::{Roof, batched_bench};
+use crate::shim::Shim;
 use crate::trace::{ANSWER, Seen, Side, TURNS, body, play, words};
-use crate::{Options, client, median, percentile, shim, spread};
+use crate::{Options, client, median, percentile, spread};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -37,7 +37,9 @@ pub fn run(options: &Options) -> Outcome<Map<String, Value>> {
             if let Some(bench) = options.batched_bench.as_ref().filter(|_| users == BOUND_USERS) {
                 roofs.push(batched_bench(bench, options, users)?);
             }
-            ours.push(play(our_side(options, users)?, Side::Ours, users, round as u64 + 1)?);
+            let serving = our_side(options, users)?;
+            ours.push(play(serving.address, Side::Ours, users, round as u64 + 1)?);
+            drop(serving);
             if let Some(server) = &options.server {
                 for (unified, seen) in [true, false].into_iter().zip(&mut peers) {
                     let running = Server::start(server, options, users, unified)?;
@@ -117,7 +119,9 @@ pub fn stall(options: &Options) -> Outcome<Map<String, Value>> {
     let mut ours = Vec::new();
     let mut peers = Vec::new();
     for _ in 0..options.rounds {
-        ours.push(worst_gap(our_side(options, 16)?, Side::Ours)?);
+        let serving = our_side(options, 16)?;
+        ours.push(worst_gap(serving.address, Side::Ours)?);
+        drop(serving);
         if let Some(server) = &options.server {
             let running = Server::start(server, options, 16, true)?;
             peers.push(worst_gap(running.address, Side::Peer)?);
@@ -166,11 +170,11 @@ fn worst_gap(address: SocketAddr, side: Side) -> Outcome<f64> {
     Ok(worst / median(&before))
 }
 
-fn our_side(options: &Options, users: usize) -> Outcome<SocketAddr> {
+fn our_side(options: &Options, users: usize) -> Outcome<Shim> {
     let slots = u32::try_from(users)?;
     let lanes = if options.split { slots.max(8) } else { (slots * 2).clamp(8, 200) };
     let config = options.engine(slots, lanes, 2048, CELLS);
-    Ok(shim::serve(Arc::new(llama::start(config)?))?)
+    Ok(Shim::start(llama::start(config)?)?)
 }
 
 /// A llama-server that ends with its value.

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use friend_gguf::request::{Engine, OwnerId, Piece, Prompt, Request, Sampling, Stop};
@@ -12,21 +13,49 @@ use serde_json::{Value, json};
 /// Longest request, in bytes.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Serves until the process ends.
-pub fn serve(engine: Arc<EngineHandle>) -> std::io::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let engine = Arc::clone(&engine);
-            std::thread::spawn(move || {
-                if let Err(error) = answer(&engine, stream) {
-                    eprintln!("shim: {error}");
+/// An engine that is served until this value is dropped. Then it ends: a second engine's threads in the process would make
+/// OpenMP's threads spin for less.
+pub struct Shim {
+    /// Where it listens.
+    pub address: SocketAddr,
+    ended: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Shim {
+    /// Serves on a free port.
+    pub fn start(engine: EngineHandle) -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let ended = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&ended);
+        let engine = Arc::new(engine);
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if end.load(Ordering::Relaxed) {
+                    return;
                 }
-            });
+                let engine = Arc::clone(&engine);
+                std::thread::spawn(move || {
+                    if let Err(error) = answer(&engine, stream) {
+                        eprintln!("shim: {error}");
+                    }
+                });
+            }
+        });
+        Ok(Self { address, ended, thread: Some(thread) })
+    }
+}
+
+impl Drop for Shim {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        // Wakes the thread, which lets go of the engine.
+        let _ = TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
-    });
-    Ok(address)
+    }
 }
 
 fn answer(engine: &EngineHandle, mut stream: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
