@@ -35,7 +35,11 @@ pack() {
     sources=$(cargo metadata --format-version 1 --locked --offline |
         python3 -c 'import json, sys, pathlib; print(next(pathlib.Path(p["manifest_path"]).parent for p in json.load(sys.stdin)["packages"] if p["name"] == "llama-cpp-sys-2"))')
     cp -r "$sources"/llama.cpp/ggml/{CMakeLists.txt,cmake,include} "$bundle/ggml"
-    mkdir "$bundle/ggml/src"
+    # The crate leaves this one out; CMake wants it for an installation that nobody makes.
+    : >"$bundle/ggml/ggml.pc.in"
+    # The base reads the CPU backend's headers, which alone come along.
+    mkdir -p "$bundle/ggml/src/ggml-cpu"
+    cp "$sources"/llama.cpp/ggml/src/ggml-cpu/*.h "$bundle/ggml/src/ggml-cpu"
     find "$sources/llama.cpp/ggml/src" -maxdepth 1 -type f -exec cp -t "$bundle/ggml/src" {} +
     cp -r "$sources/llama.cpp/ggml/src/ggml-cuda" "$bundle/ggml/src"
     # llama.cpp's own tools go along where they were built with the same backends as libraries.
