@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from base import sha256
-from dataset.problem import Problem
+from dataset.problem import Problem, exit_code
 from dataset.prompts import ROOT
 
 # The pinned file that the catalogue names; what is served is its Q8_0, made from it on the user's machine.
@@ -66,12 +66,8 @@ def main(arguments=None) -> int:
     parser.add_argument("--name", default="friend-smollm2")
     parser.add_argument("--dtype", default="f16", choices=("f16", "f32", "q8_0"))
     options = parser.parse_args(arguments)
-    try:
-        export(options.run, options.source, options.base, options.output, options.binary, options.name, options.dtype)
-    except Problem as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: export(options.run, options.source, options.base, options.output, options.binary, options.name,
+                                    options.dtype))
 
 
 if __name__ == "__main__":

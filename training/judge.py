@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-from dataset.problem import Problem
+from dataset.problem import Problem, exit_code
 from judging import outcome, prompt, transcripts
 from judging.client import Client
 from judging.verdicts import Verdicts, key
@@ -152,15 +152,8 @@ def arguments_of(arguments: list | None) -> argparse.Namespace:
 
 
 def main(arguments: list | None = None) -> int:
-    try:
-        run(arguments_of(arguments))
-    except Problem as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on", file=sys.stderr)
-        return 130
-    return 0
+    options = arguments_of(arguments)
+    return exit_code(lambda: run(options), "stopped; the same command goes on")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from dataset.problem import Problem
+from dataset.problem import Problem, exit_code
 from dataset.prompts import ROOT
 from engine import Engine
 from judging import outcome, transcripts
@@ -109,12 +109,8 @@ def main(arguments: list | None = None) -> int:
     parser.add_argument("--adapter", type=Path, default=transcripts.FOLDER / "adapter.transcripts.json")
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/ai-friend")
     parser.add_argument("--out", type=Path, default=transcripts.FOLDER)
-    try:
-        run(parser.parse_args(arguments))
-    except Problem as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
-    return 0
+    options = parser.parse_args(arguments)
+    return exit_code(lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from dataset.problem import Problem
+from dataset.problem import Problem, exit_code
 from judging import outcome, page, transcripts, votes
 
 
@@ -70,12 +70,7 @@ def arguments_of(arguments: list | None) -> argparse.Namespace:
 
 def main(arguments: list | None = None) -> int:
     options = arguments_of(arguments)
-    try:
-        options.run(options)
-    except Problem as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: options.run(options))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ impl LaneId {
     }
 }
 
-/// A loaded model with one KV cache that many lanes share cell by cell.
+/// A loaded model with a KV cache of many lanes, which share cells or have a stream each.
 pub trait Backend {
     /// The bounds of this model and context. Constant.
     fn limits(&self) -> Limits;
