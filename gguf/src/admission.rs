@@ -13,6 +13,7 @@ use crate::mailbox::Job;
 use crate::request::{GenerateError, OwnerId};
 use crate::scheduler::Rank;
 use crate::sequence::{Sequence, deadline, validate};
+use crate::wording::same_words;
 
 /// A request without a slot.
 pub(crate) struct Waiting {
@@ -53,7 +54,7 @@ impl<B: Backend> Batcher<B> {
             let Some(first) = (0..self.waiting.len()).min_by_key(|index| rank(&self.waiting[*index])) else { return };
             let mut waiting = self.waiting.swap_remove(first);
             let request = &waiting.job.request;
-            let fitted = match waiting.fitted.take() {
+            let mut fitted = match waiting.fitted.take() {
                 Some(fitted) => fitted,
                 None => {
                     let anchor = self.lanes.first_turn(request.owner);
@@ -67,7 +68,7 @@ impl<B: Backend> Batcher<B> {
                     }
                 }
             };
-            match self.place(request.owner, &fitted, request.max_new_tokens as usize) {
+            match self.place(request.owner, &mut fitted, request.max_new_tokens as usize) {
                 Some(place) => self.begin(waiting.job, fitted, place, now),
                 None if self.active.is_empty() => {
                     let error = GenerateError::Backend("no room in an empty KV cache".into());
@@ -92,16 +93,14 @@ impl<B: Backend> Batcher<B> {
 
     /// Finds the lane from which the fewest tokens must be computed, and room for the rest. None where others must
     /// finish first.
-    fn place(&mut self, owner: OwnerId, fitted: &Fitted, new_tokens: usize) -> Option<Place> {
-        let Fitted { tokens, prefix, .. } = fitted;
-        // The last token is always computed: its logits are where the answer begins.
-        let reusable = &tokens[..tokens.len() - 1];
-        let own = self.lanes.session(owner, prefix).map(|lane| (lane, common_prefix(self.lanes.log(lane), reusable)));
+    fn place(&mut self, owner: OwnerId, fitted: &mut Fitted, new_tokens: usize) -> Option<Place> {
+        let own = self.lanes.session(owner, &fitted.prefix);
+        let own = own.map(|lane| (lane, self.continued(lane, fitted, new_tokens)));
         match own {
-            Some((lane, common)) if common >= prefix.len().min(reusable.len()) => {
+            Some((lane, common)) if common >= fitted.prefix.len().min(fitted.tokens.len() - 1) => {
                 self.lanes.truncate(&mut self.backend, lane, common);
                 self.lanes.pin(lane);
-                if self.make_room(tokens.len() + new_tokens - common) {
+                if self.make_room(fitted.tokens.len() + new_tokens - common) {
                     return Some(Place { lane, phase: Phase::Prefill, reused: common });
                 }
                 self.lanes.unpin(lane);
@@ -114,6 +113,21 @@ impl<B: Backend> Batcher<B> {
             }
             None => self.place_new(owner, fitted, new_tokens),
         }
+    }
+
+    /// How many tokens of a lane the prompt continues, written in the lane's tokens where these say the same.
+    fn continued(&self, lane: LaneId, fitted: &mut Fitted, new_tokens: usize) -> usize {
+        // The last token is always computed: its logits are where the answer begins.
+        let reusable = &fitted.tokens[..fitted.tokens.len() - 1];
+        let log = self.lanes.log(lane);
+        let common = common_prefix(log, reusable);
+        let (held, said) = same_words(self.backend.vocabulary(), log, reusable, common);
+        let longer = fitted.tokens.len() - said + held;
+        if common < fitted.prefix.len() || longer + new_tokens > self.limits.context {
+            return common;
+        }
+        fitted.tokens.splice(..said, log[..held].iter().copied());
+        held
     }
 
     fn place_new(&mut self, owner: OwnerId, fitted: &Fitted, new_tokens: usize) -> Option<Place> {

@@ -264,9 +264,10 @@ impl<B: Backend> Batcher<B> {
 
         let work = self.prefill_work();
         let remaining: Vec<usize> = work.iter().map(|work| work.tokens.len()).collect();
-        let budget = self.pace.prefill(rows, self.active.len() - decoding.len()).min(self.batch.room());
+        let (waiting, room) = (self.active.len() - decoding.len(), self.batch.room());
+        let budget = self.pace.prefill(rows, waiting).min(room);
         let mut prefill = 0;
-        for (work, take) in work.iter().zip(chunks(&remaining, budget)) {
+        for (work, take) in work.iter().zip(chunks(&remaining, budget, room, self.turn.is_multiple_of(2))) {
             if take > 0 {
                 let whole = take == work.tokens.len() && matches!(work.whose, Whose::Sequence(_));
                 parts.push(self.put(work, take, whole));

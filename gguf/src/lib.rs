@@ -13,6 +13,7 @@ pub mod lanes;
 #[cfg(feature = "llama")]
 pub mod llama;
 pub mod mailbox;
+pub mod placement;
 pub mod request;
 pub mod sampler;
 pub mod scheduler;
@@ -21,3 +22,4 @@ pub mod streams;
 pub mod team;
 mod text;
 pub mod thread;
+mod wording;

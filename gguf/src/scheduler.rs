@@ -1,8 +1,8 @@
 //! Who computes how much in the next step: pure decisions over counts and measured times.
 //!
 //! Decoding sequences go first, one token each. Prefill then gets what the inter-token target leaves: a long history
-//! is spread over many steps, and nobody else's answer stalls. Of that, the oldest prompt gets half at least, and the
-//! rest goes to those that are short for their age, so that neither a long prompt holds up short ones nor the reverse.
+//! is spread over many steps, and nobody else's answer stalls. By turns the oldest prompt gets it, or those that are short
+//! for their age, so that neither a long prompt holds up short ones nor the reverse.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -17,21 +17,24 @@ pub type Rank = (Instant, u64, u64);
 /// A prompt passes an older one only if it is shorter by more than this for each place between them.
 const AGE_TOKENS: usize = 32;
 
-/// Spreads `budget` tokens over prompts that still need `remaining` tokens each, oldest first. Returns tokens for each.
-pub fn chunks(remaining: &[usize], budget: usize) -> Vec<usize> {
+/// Spreads about `budget` tokens over prompts that still need `remaining` tokens each, oldest first, at most `room` in all.
+/// Returns tokens for each.
+///
+/// Each prompt in a step costs extra, and a prompt's rest costs a step more. So prompts are taken whole, the short ones
+/// first, and one that would leave less than half the budget behind is taken whole too. With `oldest_first` the first
+/// begins: where every second step does so, no long prompt waits for ever, nor do short ones wait for it.
+pub fn chunks(remaining: &[usize], budget: usize, room: usize, oldest_first: bool) -> Vec<usize> {
     let mut given = vec![0; remaining.len()];
-    let mut left = budget;
     let Some(oldest) = remaining.iter().position(|tokens| *tokens > 0) else { return given };
-    let mut give = |index: usize, most: usize, left: &mut usize| {
-        let tokens = (remaining[index] - given[index]).min(most).min(*left);
-        given[index] += tokens;
-        *left -= tokens;
-    };
-    give(oldest, budget.div_ceil(2), &mut left);
-    let mut order: Vec<usize> = (0..remaining.len()).collect();
-    order.sort_by_key(|index| remaining[*index] + index * AGE_TOKENS);
+    let mut order: Vec<usize> = (oldest..remaining.len()).collect();
+    order.sort_by_key(|index| (!(oldest_first && *index == oldest), remaining[*index] + index * AGE_TOKENS));
+    let (mut left, mut room) = (budget.min(room), room);
     for index in order {
-        give(index, usize::MAX, &mut left);
+        let rest = remaining[index].saturating_sub(left);
+        let whole = left > 0 && rest <= budget / 2;
+        given[index] = remaining[index].min(if whole { room } else { left });
+        room -= given[index];
+        left = left.saturating_sub(given[index]);
     }
     given
 }
@@ -195,13 +198,21 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn short_prompts_pass_a_long_one_that_keeps_half() {
-        assert_eq!(chunks(&[1500, 20, 30], 100), [50, 20, 30]);
-        assert_eq!(chunks(&[1500, 200, 30], 100), [50, 20, 30]);
-        assert_eq!(chunks(&[1500, 60, 40], 100), [50, 50, 0], "20 tokens shorter, but younger");
-        assert_eq!(chunks(&[0, 10, 500], 40), [0, 10, 30]);
-        assert_eq!(chunks(&[5, 0], 40), [5, 0]);
-        assert!(chunks(&[], 9).is_empty());
+    fn short_prompts_pass_a_long_one_in_every_second_step() {
+        assert_eq!(chunks(&[1500, 20, 30], 100, 512, false), [50, 20, 30]);
+        assert_eq!(chunks(&[1500, 20, 30], 100, 512, true), [100, 0, 0]);
+        assert_eq!(chunks(&[1500, 200, 30], 100, 512, false), [0, 70, 30], "what is short for its age");
+        assert_eq!(chunks(&[0, 10, 500], 40, 512, false), [0, 10, 30]);
+        assert_eq!(chunks(&[5, 0], 40, 512, true), [5, 0]);
+        assert!(chunks(&[], 9, 512, true).is_empty());
+    }
+
+    #[test]
+    fn no_small_rest_is_left_for_another_step() {
+        assert_eq!(chunks(&[30, 40], 50, 512, true), [30, 40]);
+        assert_eq!(chunks(&[30, 60], 50, 512, true), [30, 20]);
+        assert_eq!(chunks(&[30, 40], 50, 60, true), [30, 30], "the batch has no room for more");
+        assert_eq!(chunks(&[50, 10], 50, 512, true), [50, 0]);
     }
 
     /// A machine whose steps take 24 ms and 0.75 ms a token.
@@ -274,12 +285,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_budget_is_kept_and_used_up(remaining in prop::collection::vec(0_usize..400, 0..40), budget in 0_usize..600) {
-            let given = chunks(&remaining, budget);
+        fn the_budget_is_used_up_and_hardly_overrun(remaining in prop::collection::vec(0_usize..400, 0..40), budget in 0_usize..600, more in 0_usize..100, oldest_first: bool) {
+            let room = budget + more;
+            let given = chunks(&remaining, budget, room, oldest_first);
             prop_assert!(given.iter().zip(&remaining).all(|(given, remaining)| given <= remaining));
-            prop_assert_eq!(given.iter().sum::<usize>(), budget.min(remaining.iter().sum()));
-            if let Some(oldest) = remaining.iter().position(|tokens| *tokens > 0) {
-                prop_assert!(given[oldest] >= remaining[oldest].min(budget.div_ceil(2)));
+            let sum = given.iter().sum::<usize>();
+            prop_assert!(sum >= budget.min(remaining.iter().sum()) && sum <= room.min(budget + budget / 2));
+            if let Some(oldest) = remaining.iter().position(|tokens| *tokens > 0) && oldest_first {
+                prop_assert!(given[oldest] >= remaining[oldest].min(budget));
             }
         }
 

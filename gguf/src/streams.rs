@@ -1,15 +1,15 @@
 //! Which idle streams join a batch, so that a KV cache with a stream for each lane is computed in few, equal graphs.
 //!
-//! With split streams llama.cpp computes together only lanes whose ids follow each other, and builds a new graph (and
-//! drops a captured CUDA graph) whenever their number changes. So the gaps between a batch's lanes are filled, and each
-//! run of lanes is widened to one of a few sizes, with one token that is forgotten right after.
+//! With split streams llama.cpp computes together only those whose ids follow each other, and builds a new graph (and
+//! drops a captured CUDA graph) whenever their number changes. So the gaps between a batch's streams are filled, and each
+//! run of them is widened to one of a few sizes, with one token that is forgotten right after.
 
-use crate::backend::LaneId;
+use crate::placement::StreamId;
 
 /// How batches are padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Padding {
-    /// The widest gap between lanes that is filled.
+    /// The widest gap between streams that is filled: as many rows as a run more costs.
     pub widest_gap: usize,
     /// Whether runs are widened to one of few sizes.
     pub buckets: bool,
@@ -25,41 +25,48 @@ impl Padding {
     pub const CPU: Self = Self { widest_gap: 2, buckets: false };
 }
 
-/// The sizes that a run of lanes is widened to, at most by half.
+/// The sizes that a run of streams is widened to, at most by half.
 const BUCKETS: [usize; 16] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
 
-/// The lanes to pad a batch with. `taking_part` is a batch's lanes, ascending and each once; `can_pad` says of any other
-/// lane below `lanes` whether it has room for a token.
+/// The streams to pad a batch with. `taking_part` is a batch's streams, ascending and each once; `can_pad` says of any
+/// other below `streams` whether it has room for a token.
 ///
-/// The lanes of both together fall into as few runs as the gaps allow; each run has a bucket's size where the lanes beside
-/// it can pad.
-pub fn padding(how: Padding, taking_part: &[LaneId], lanes: usize, can_pad: impl Fn(LaneId) -> bool) -> Vec<LaneId> {
-    let lane = |index: usize| LaneId(u16::try_from(index).unwrap_or(u16::MAX));
-    let mut runs: Vec<(usize, usize)> = Vec::new(); // first lane, end
-    for at in taking_part.iter().map(|lane| lane.index()) {
+/// Both together fall into as few runs as the gaps allow; each run has a bucket's size where the streams beside it can
+/// pad.
+pub fn padding(
+    how: Padding,
+    taking_part: &[StreamId],
+    streams: usize,
+    can_pad: impl Fn(StreamId) -> bool,
+) -> Vec<StreamId> {
+    let stream = |index: usize| StreamId(u16::try_from(index).unwrap_or(u16::MAX));
+    let mut runs: Vec<(usize, usize)> = Vec::new(); // first, end
+    for at in taking_part.iter().map(|stream| stream.index()) {
         match runs.last_mut() {
-            Some((_, end)) if at - *end <= how.widest_gap && (*end..at).all(|gap| can_pad(lane(gap))) => *end = at + 1,
+            Some((_, end)) if at - *end <= how.widest_gap && (*end..at).all(|gap| can_pad(stream(gap))) => {
+                *end = at + 1;
+            }
             _ => runs.push((at, at + 1)),
         }
     }
-    let mut padding: Vec<LaneId> = Vec::new();
+    let mut padding: Vec<StreamId> = Vec::new();
     // Runs must not grow together: two of them side by side would have a size that is no bucket's.
     let mut lowest = 0;
     for index in 0..runs.len() {
         let (mut first, mut end) = runs[index];
-        let highest = runs.get(index + 1).map_or(lanes, |next| next.0 - 1);
+        let highest = runs.get(index + 1).map_or(streams, |next| next.0 - 1);
         let wanted =
             BUCKETS.iter().filter(|_| how.buckets).copied().find(|size| *size >= end - first).unwrap_or(end - first);
         while end - first < wanted {
-            if end < highest && can_pad(lane(end)) {
+            if end < highest && can_pad(stream(end)) {
                 end += 1;
-            } else if first > lowest && can_pad(lane(first - 1)) {
+            } else if first > lowest && can_pad(stream(first - 1)) {
                 first -= 1;
             } else {
                 break;
             }
         }
-        padding.extend((first..end).map(lane).filter(|lane| taking_part.binary_search(lane).is_err()));
+        padding.extend((first..end).map(stream).filter(|stream| taking_part.binary_search(stream).is_err()));
         lowest = end + 1;
     }
     padding
@@ -71,8 +78,8 @@ mod tests {
 
     use super::*;
 
-    fn ids(lanes: &[u16]) -> Vec<LaneId> {
-        lanes.iter().copied().map(LaneId).collect()
+    fn ids(streams: &[u16]) -> Vec<StreamId> {
+        streams.iter().copied().map(StreamId).collect()
     }
 
     #[test]
@@ -84,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn lanes_far_apart_stay_apart() {
+    fn streams_far_apart_stay_apart() {
         assert_eq!(padding(Padding::GPU, &ids(&[0, 1, 40, 41]), 64, |_| true), ids(&[]));
     }
 
@@ -95,12 +102,12 @@ mod tests {
     }
 
     #[test]
-    fn a_full_lane_never_pads() {
-        // Without lane 5 the gap stays; each half has a bucket's size already.
-        assert_eq!(padding(Padding::GPU, &ids(&[3, 4, 6, 7]), 64, |lane| lane != LaneId(5)), ids(&[]));
-        // At the end of the lanes the run grows downwards.
+    fn a_full_stream_never_pads() {
+        // Without stream 5 the gap stays; each half has a bucket's size already.
+        assert_eq!(padding(Padding::GPU, &ids(&[3, 4, 6, 7]), 64, |stream| stream != StreamId(5)), ids(&[]));
+        // At the end of the streams the run grows downwards.
         assert_eq!(padding(Padding::GPU, &ids(&[59, 60, 61, 62, 63]), 64, |_| true), ids(&[58]));
-        assert_eq!(padding(Padding::GPU, &ids(&[59, 60, 61, 62, 63]), 64, |lane| lane != LaneId(58)), ids(&[]));
+        assert_eq!(padding(Padding::GPU, &ids(&[59, 60, 61, 62, 63]), 64, |stream| stream != StreamId(58)), ids(&[]));
     }
 
     proptest! {
@@ -109,23 +116,23 @@ mod tests {
             taking_part in prop::collection::btree_set(0_u16..200, 1..100),
             full in prop::collection::btree_set(0_u16..200, 0..20),
         ) {
-            let taking_part: Vec<LaneId> = taking_part.into_iter().map(LaneId).collect();
-            let can_pad = |lane: LaneId| !full.contains(&lane.0);
+            let taking_part: Vec<StreamId> = taking_part.into_iter().map(StreamId).collect();
+            let can_pad = |stream: StreamId| !full.contains(&stream.0);
             let padding = padding(Padding::GPU, &taking_part, 200, can_pad);
-            let mut all: Vec<LaneId> = taking_part.iter().chain(&padding).copied().collect();
+            let mut all: Vec<StreamId> = taking_part.iter().chain(&padding).copied().collect();
             all.sort_unstable();
             let count = all.len();
             all.dedup();
-            prop_assert_eq!(all.len(), count, "a lane twice");
-            prop_assert!(padding.iter().all(|lane| can_pad(*lane) && lane.index() < 200));
-            // Never more than half again, gaps aside; and without full lanes every run is a bucket.
+            prop_assert_eq!(all.len(), count, "a stream twice");
+            prop_assert!(padding.iter().all(|stream| can_pad(*stream) && stream.index() < 200));
+            // Never more than half again, gaps aside; and without full streams every run is a bucket.
             let runs = all.chunk_by(|one, next| one.0 + 1 == next.0);
             let own = taking_part.chunk_by(|one, next| one.0 + 1 == next.0).count();
             prop_assert!(runs.clone().count() <= own);
             for run in runs {
-                let begins_after_room = run[0].0 > 1 && can_pad(LaneId(run[0].0 - 1)) && !all.contains(&LaneId(run[0].0 - 2));
+                let begins_after_room = run[0].0 > 1 && can_pad(StreamId(run[0].0 - 1)) && !all.contains(&StreamId(run[0].0 - 2));
                 let crowded = !begins_after_room;
-                prop_assert!(crowded || BUCKETS.contains(&run.len()), "{} lanes", run.len());
+                prop_assert!(crowded || BUCKETS.contains(&run.len()), "{} streams", run.len());
             }
         }
     }

@@ -47,7 +47,7 @@ sections! {
         /// KV cells in all, in tokens; conversations share them.
         kv_tokens: u32 = 32768, 512..=16777216;
         /// "unified": all conversations share the cells. "split": each has context_tokens of its own, which is faster for
-        /// many; it needs kv_tokens of at least context_tokens for each slot and 16 more. "auto": split where kv_tokens
+        /// many; it needs kv_tokens of at least context_tokens for each slot and 17 more. "auto": split where kv_tokens
         /// suffices.
         kv_layout: KvLayout = KvLayout::Auto;
         /// Most tokens computed in one step.

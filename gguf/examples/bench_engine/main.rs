@@ -52,7 +52,7 @@ impl Options {
     /// KV cache has `cells`; a split one as many as all lanes need.
     pub fn engine(&self, slots: u32, lanes: u32, context_tokens: u32, cells: u32) -> EngineConfig {
         let (kv_layout, kv_tokens) = if self.split {
-            (KvLayout::Split, context_tokens.next_multiple_of(256) * (lanes + PREFIX_LANES))
+            (KvLayout::Split, context_tokens.next_multiple_of(256) * (lanes + OTHER_STREAMS))
         } else {
             (KvLayout::Unified, cells)
         };
@@ -80,8 +80,8 @@ impl Default for Options {
     }
 }
 
-/// Lanes that an engine keeps for shared prefixes beside those asked for.
-const PREFIX_LANES: u32 = 16;
+/// Streams of a split KV cache beside the lanes asked for: for shared prefixes, and a spare one.
+const OTHER_STREAMS: u32 = 17;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     llama::reexec_with_quiet_libraries();

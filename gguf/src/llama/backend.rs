@@ -11,6 +11,7 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 use super::context::Context;
 use super::openmp;
 use crate::backend::{Backend, Batch, DecodeError, Entry, LaneId, Limits, Token, Vocabulary};
+use crate::placement::{Costs, Placement, StreamId};
 use crate::streams::{Padding, padding};
 use crate::team::Team;
 
@@ -21,8 +22,12 @@ pub struct LlamaBackend<'model> {
     batch: LlamaBatch<'static>,
     /// Batch index of every row of logits.
     rows: Vec<i32>,
-    /// Lanes that the last batch was padded with, and what they held before.
-    padded: Vec<(LaneId, usize)>,
+    /// Where each lane is, if every one has a stream of its own.
+    placement: Option<Placement>,
+    /// Streams copied to bring lanes together, since start.
+    moves: u64,
+    /// Streams that the last batch was padded with, and what they held before.
+    padded: Vec<(StreamId, usize)>,
     /// Whether all threads compute the next step; none where there is one, or where that cannot be changed.
     team: Option<Team>,
     /// Whether the original's tokenizer normalises text (NFC) before it splits it, which llama.cpp never does.
@@ -32,35 +37,45 @@ pub struct LlamaBackend<'model> {
 impl<'model> LlamaBackend<'model> {
     /// Takes over a context whose KV is empty.
     pub fn new(context: Context<'model>) -> Self {
-        let padding = if context.split { context.limits.lanes } else { 0 };
+        let lanes = context.limits.lanes;
+        let placement = context.split.then(|| Placement::new(lanes, costs(&context)));
+        let padding = placement.as_ref().map_or(0, Placement::streams);
         let batch = LlamaBatch::new(context.limits.batch_tokens + padding, 1);
         let vocabulary = vocabulary(context.model);
         let normalises = context.model.meta_val_str("general.architecture").is_ok_and(|name| name == "gptneox");
         let team = (context.threads > 1 && openmp::can_change()).then(Team::default);
-        Self { context, vocabulary, batch, rows: Vec::new(), padded: Vec::new(), team, normalises }
+        Self { context, vocabulary, batch, rows: Vec::new(), placement, moves: 0, padded: Vec::new(), team, normalises }
     }
 
-    /// Takes over the batch; with split streams in the order of their lanes, as llama.cpp wants them, and padded.
+    /// Streams copied since start, so that the lanes of a batch lie side by side.
+    pub fn moves(&self) -> u64 {
+        self.moves
+    }
+
+    /// Takes over the batch; with split streams in their order, as llama.cpp wants them, side by side, and padded.
     fn fill(&mut self, batch: &Batch) -> Result<(), DecodeError> {
         self.batch.clear();
         self.rows.clear();
         self.rows.resize(batch.rows(), 0);
+        if self.placement.is_some() {
+            self.gather(batch);
+        }
         let mut row = 0;
         let numbered = batch.entries().iter().map(|entry| {
             let own = entry.logits.then_some(row);
             row += usize::from(entry.logits);
-            (*entry, own)
+            (self.sequence(entry.lane), *entry, own)
         });
-        let mut entries: Vec<(Entry, Option<usize>)> = numbered.collect();
-        if self.context.split {
-            entries.sort_by_key(|(entry, _)| entry.lane);
+        let mut entries: Vec<(StreamId, Entry, Option<usize>)> = numbered.collect();
+        if self.placement.is_some() {
+            entries.sort_by_key(|(stream, ..)| *stream);
             self.pad(&mut entries);
         }
-        for (index, (entry, row)) in (0_i32..).zip(entries) {
+        for (index, (stream, entry, row)) in (0_i32..).zip(entries) {
             let token = LlamaToken(i32::try_from(entry.token).unwrap_or(i32::MAX));
             let position = i32::try_from(entry.position).unwrap_or(i32::MAX);
             self.batch
-                .add(token, position, &[i32::from(entry.lane.0)], entry.logits)
+                .add(token, position, &[i32::from(stream.0)], entry.logits)
                 .map_err(|error| DecodeError::Failed(error.to_string()))?;
             if let Some(row) = row {
                 self.rows[row] = index;
@@ -69,29 +84,96 @@ impl<'model> LlamaBackend<'model> {
         Ok(())
     }
 
-    /// Adds a token in each lane of the [`padding`]; it leaves again after the batch.
-    fn pad(&mut self, entries: &mut Vec<(Entry, Option<usize>)>) {
-        let Some(token) = entries.first().map(|(entry, _)| entry.token) else { return };
-        let mut taking_part: Vec<LaneId> = entries.iter().map(|(entry, _)| entry.lane).collect();
+    /// The sequence id of a lane in llama.cpp: its stream's, or its own number where all share one pool of cells.
+    fn sequence(&self, lane: LaneId) -> StreamId {
+        self.placement.as_ref().map_or(StreamId(lane.0), |placement| placement.stream(lane))
+    }
+
+    /// Brings the lanes of a batch together.
+    fn gather(&mut self, batch: &Batch) {
+        let mut lanes: Vec<LaneId> = batch.entries().iter().map(|entry| entry.lane).collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        for lane in batch.entries().iter().filter(|entry| entry.position == 0).map(|entry| entry.lane) {
+            self.settle(lane);
+        }
+        let context = &self.context;
+        let Some(placement) = &mut self.placement else { return };
+        let moves = placement.gather(&lanes, |stream| held(context, stream) == 0);
+        self.moves += moves.len() as u64;
+        for step in moves {
+            self.copy(step.from, step.to);
+            self.keep(step.from, 0);
+        }
+    }
+
+    /// Puts an empty lane beside those of the last batch.
+    fn settle(&mut self, lane: LaneId) {
+        let context = &self.context;
+        if let Some(placement) = &mut self.placement {
+            placement.settle(lane, |stream| held(context, stream) == 0);
+        }
+    }
+
+    /// Adds a token in each stream of the [`padding`]; it leaves again after the batch.
+    fn pad(&mut self, entries: &mut Vec<(StreamId, Entry, Option<usize>)>) {
+        let Some(&(_, first, _)) = entries.first() else { return };
+        let mut taking_part: Vec<StreamId> = entries.iter().map(|(stream, ..)| *stream).collect();
         taking_part.dedup();
-        let limits = self.context.limits;
-        let held = |lane: LaneId| self.len(lane);
-        let how = if self.context.on_gpu { Padding::GPU } else { Padding::CPU };
-        let padding = padding(how, &taking_part, limits.lanes, |lane| held(lane) < limits.context);
-        self.padded = padding.into_iter().map(|lane| (lane, held(lane))).collect();
-        entries.extend(self.padded.iter().map(|&(lane, position)| {
+        let context = &self.context;
+        let how = padding_of(context);
+        let streams = self.placement.as_ref().map_or(0, Placement::streams);
+        let can_pad = |stream: StreamId| held(context, stream) < context.limits.context;
+        let padding = padding(how, &taking_part, streams, can_pad);
+        self.padded = padding.into_iter().map(|stream| (stream, held(context, stream))).collect();
+        entries.extend(self.padded.iter().map(|&(stream, position)| {
             // Its logits are computed like the others': graphs are used again only where the counts are the same.
-            (Entry { token, position, lane, logits: true }, None)
+            (stream, Entry { position, logits: true, ..first }, None)
         }));
-        entries.sort_by_key(|(entry, _)| entry.lane);
+        entries.sort_by_key(|(stream, ..)| *stream);
     }
 
     /// Forgets what the last batch was padded with.
     fn unpad(&mut self) {
-        for (lane, held) in std::mem::take(&mut self.padded) {
-            self.truncate(lane, held);
+        for (stream, held) in std::mem::take(&mut self.padded) {
+            self.keep(stream, held);
         }
     }
+
+    /// Drops all but the first `keep` tokens of a sequence.
+    fn keep(&mut self, stream: StreamId, keep: usize) {
+        let keep = u32::try_from(keep).unwrap_or(u32::MAX);
+        // In an attention cache every part of a sequence can be removed.
+        let removed = self.context.context.clear_kv_cache_seq(Some(u32::from(stream.0)), Some(keep), None);
+        debug_assert_eq!(removed, Ok(true));
+    }
+
+    /// Copies a whole stream. llama.cpp does it before the next batch, in the order of the calls.
+    fn copy(&mut self, from: StreamId, to: StreamId) {
+        // Both ids are below n_seq_max: they came from the placement.
+        let copied = self.context.context.kv_cache_seq_cp(i32::from(from.0), i32::from(to.0), None, None);
+        debug_assert!(copied.is_ok());
+    }
+}
+
+/// Tokens that a sequence holds.
+fn held(context: &Context<'_>, stream: StreamId) -> usize {
+    usize::try_from(context.context.kv_cache_seq_pos_max(i32::from(stream.0)) + 1).unwrap_or(0)
+}
+
+fn padding_of(context: &Context<'_>) -> Padding {
+    if context.on_gpu { Padding::GPU } else { Padding::CPU }
+}
+
+/// A run of streams more is a pass over the weights; a copied stream is read and written.
+fn costs(context: &Context<'_>) -> Costs {
+    let model = context.model;
+    let run = padding_of(context).widest_gap as f64 + 0.5;
+    let width = model.n_embd() as f64 * f64::from(model.n_head_kv()) / f64::from(model.n_head().max(1));
+    let cells = context.limits.cells as f64 / context.limits.lanes.max(1) as f64;
+    // Keys and values, of two bytes each.
+    let stream = cells * f64::from(model.n_layer()) * width * 4.0;
+    Costs { run, copy: run * 2.0 * stream / (model.size() as f64).max(1.0) }
 }
 
 impl Backend for LlamaBackend<'_> {
@@ -142,26 +224,25 @@ impl Backend for LlamaBackend<'_> {
     }
 
     fn share(&mut self, from: LaneId, to: LaneId, tokens: usize) {
-        // Both ids are below n_seq_max: they came from this backend's limits. Between streams llama.cpp copies whole ones
-        // only, and aborts on ranges.
-        let end = if self.context.split { None } else { Some(u32::try_from(tokens).unwrap_or(u32::MAX)) };
-        let start = end.map(|_| 0);
-        let shared = self.context.context.kv_cache_seq_cp(i32::from(from.0), i32::from(to.0), start, end);
-        debug_assert!(shared.is_ok());
-        if self.context.split {
-            self.truncate(to, tokens);
+        if self.placement.is_none() {
+            // Both ids are below n_seq_max: they came from this backend's limits.
+            let (start, end) = (Some(0), Some(u32::try_from(tokens).unwrap_or(u32::MAX)));
+            let shared = self.context.context.kv_cache_seq_cp(i32::from(from.0), i32::from(to.0), start, end);
+            debug_assert!(shared.is_ok());
+            return;
         }
+        // Between streams llama.cpp copies whole ones only, and aborts on ranges.
+        self.settle(to);
+        self.copy(self.sequence(from), self.sequence(to));
+        self.truncate(to, tokens);
     }
 
     fn truncate(&mut self, lane: LaneId, keep: usize) {
-        let keep = u32::try_from(keep).unwrap_or(u32::MAX);
-        // In an attention cache every part of a sequence can be removed.
-        let removed = self.context.context.clear_kv_cache_seq(Some(u32::from(lane.0)), Some(keep), None);
-        debug_assert_eq!(removed, Ok(true));
+        self.keep(self.sequence(lane), keep);
     }
 
     fn len(&self, lane: LaneId) -> usize {
-        usize::try_from(self.context.context.kv_cache_seq_pos_max(i32::from(lane.0)) + 1).unwrap_or(0)
+        held(&self.context, self.sequence(lane))
     }
 }
 

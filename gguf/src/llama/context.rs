@@ -110,19 +110,19 @@ pub fn open<'model>(
         )));
     }
     let streams = streams(model, config)?;
-    let (lanes, cells) = match streams {
+    let (sequences, cells) = match streams {
         Some(streams) => (streams, streams * stream_tokens(context_tokens)),
         None => (lanes, config.kv_tokens),
     };
-    // llama.cpp makes room for the logits of every lane, and aborts where n_batch is smaller. Split streams are padded
-    // with at most one token for each lane.
-    let batch = config.batch_tokens.max(lanes) + streams.unwrap_or(0);
+    // llama.cpp makes room for the logits of every sequence, and aborts where n_batch is smaller. Split streams are padded
+    // with at most one token for each.
+    let batch = config.batch_tokens.max(sequences) + streams.unwrap_or(0);
     let threads = i32::try_from(threads(config.threads)).unwrap_or(1);
     let params = LlamaContextParams::default()
         .with_n_ctx(NonZeroU32::new(cells))
         .with_n_batch(batch)
         .with_n_ubatch(batch)
-        .with_n_seq_max(lanes)
+        .with_n_seq_max(sequences)
         .with_kv_unified(streams.is_none())
         .with_n_threads(threads)
         .with_n_threads_batch(threads)
@@ -135,15 +135,23 @@ pub fn open<'model>(
             .lora_adapter_set(adapter, *scale)
             .map_err(|error| StartError::llama(format!("apply the adapter {}", path.display()), error))?;
     }
+    // One stream is nobody's, so that two lanes can change places.
+    let lanes = sequences - streams.map_or(0, |_| SPARE_STREAMS);
     let limits = Limits {
         batch_tokens: config.batch_tokens.min(context.n_batch()).min(context.n_ubatch()) as usize,
         lanes: lanes as usize,
-        cells: context.n_ctx().min(cells) as usize,
+        cells: match streams {
+            Some(streams) => context.n_ctx().min(cells) / streams * lanes,
+            None => context.n_ctx().min(cells),
+        } as usize,
         context: context_tokens as usize,
         vocabulary: usize::try_from(model.n_vocab()).unwrap_or(0),
     };
     Ok(Context { model, context, limits, split: streams.is_some(), on_gpu: config.gpu_layers > 0, threads })
 }
+
+/// Streams that no lane has.
+const SPARE_STREAMS: u32 = 1;
 
 /// Cells of one lane's own stream: llama.cpp rounds them up to this multiple.
 fn stream_tokens(context_tokens: u32) -> u32 {
@@ -157,8 +165,8 @@ fn stream_tokens(context_tokens: u32) -> u32 {
 pub(super) fn streams(model: &LlamaModel, config: &EngineConfig) -> Result<Option<u32>, StartError> {
     let stream = stream_tokens(config.context_tokens.min(model.n_ctx_train()));
     let prefixes = u32::try_from(super::PREFIXES).unwrap_or(0);
-    let streams = (config.kv_tokens / stream).min(config.lanes + prefixes);
-    let needed = config.slots + prefixes;
+    let streams = (config.kv_tokens / stream).min((config.lanes + prefixes + SPARE_STREAMS).min(MOST_LANES));
+    let needed = config.slots + prefixes + SPARE_STREAMS;
     match config.kv_layout {
         KvLayout::Unified => Ok(None),
         KvLayout::Auto if streams < needed => {
@@ -170,7 +178,7 @@ pub(super) fn streams(model: &LlamaModel, config: &EngineConfig) -> Result<Optio
             Ok(None)
         }
         KvLayout::Split if streams < needed => Err(StartError::Setting(format!(
-            "kv_tokens is {}, and kv_layout = \"split\" needs {}: {stream} for each of {} slots and {prefixes} prefixes",
+            "kv_tokens is {}, and kv_layout = \"split\" needs {}: {stream} for each of {} slots and {prefixes} prefixes, and once more",
             config.kv_tokens,
             u64::from(needed) * u64::from(stream),
             config.slots
