@@ -88,6 +88,8 @@ struct Work {
     whose: Whose,
     lane: LaneId,
     tokens: Vec<Token>,
+    /// Tokens that were to be computed when it came.
+    whole: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -257,7 +259,8 @@ impl<B: Backend> Batcher<B> {
         }
         decoding.sort_unstable();
         for &(_, index, next) in decoding.iter().take(self.settings.rows) {
-            let work = Work { whose: Whose::Sequence(index), lane: self.active[index].lane, tokens: vec![next] };
+            let work =
+                Work { whose: Whose::Sequence(index), lane: self.active[index].lane, tokens: vec![next], whole: 1 };
             parts.push(self.put(&work, 1, true));
         }
         let rows = parts.len();
@@ -265,9 +268,10 @@ impl<B: Backend> Batcher<B> {
         let work = self.prefill_work();
         let remaining: Vec<usize> = work.iter().map(|work| work.tokens.len()).collect();
         let (waiting, room) = (self.active.len() - decoding.len(), self.batch.room());
-        let budget = self.pace.prefill(rows, waiting).min(room);
+        let longest = work.iter().map(|work| work.whole).max().unwrap_or(0);
+        let budget = self.pace.prefill(rows, waiting, longest).min(room);
         let mut prefill = 0;
-        for (work, take) in work.iter().zip(chunks(&remaining, budget, room, self.turn.is_multiple_of(2))) {
+        for (work, take) in work.iter().zip(chunks(&remaining, budget, room, self.turn.is_multiple_of(4))) {
             if take > 0 {
                 let whole = take == work.tokens.len() && matches!(work.whose, Whose::Sequence(_));
                 parts.push(self.put(work, take, whole));
@@ -293,7 +297,8 @@ impl<B: Backend> Batcher<B> {
             if work.iter().all(|other| other.whose != whose) {
                 let rest = &target[self.lanes.log(lane).len()..];
                 // No more than a batch holds is ever taken; but one token more tells that the prompt goes on.
-                work.push(Work { whose, lane, tokens: rest[..rest.len().min(most + 1)].to_vec() });
+                let tokens = rest[..rest.len().min(most + 1)].to_vec();
+                work.push(Work { whose, lane, tokens, whole: active.sequence.to_compute() });
             }
         }
         work

@@ -15,13 +15,16 @@ use crate::request::OwnerId;
 pub type Rank = (Instant, u64, u64);
 
 /// A prompt passes an older one only if it is shorter by more than this for each place between them.
-const AGE_TOKENS: usize = 32;
+const AGE_TOKENS: usize = 16;
+
+/// A step's prompts may be so large a part of their budget larger, where one is whole then.
+const OVERRUN: usize = 4;
 
 /// Spreads about `budget` tokens over prompts that still need `remaining` tokens each, oldest first, at most `room` in all.
 /// Returns tokens for each.
 ///
 /// Each prompt in a step costs extra, and a prompt's rest costs a step more. So prompts are taken whole, the short ones
-/// first, and one that would leave less than half the budget behind is taken whole too. With `oldest_first` the first
+/// first, and one that would leave little behind is taken whole too. With `oldest_first` the first
 /// begins: where every second step does so, no long prompt waits for ever, nor do short ones wait for it.
 pub fn chunks(remaining: &[usize], budget: usize, room: usize, oldest_first: bool) -> Vec<usize> {
     let mut given = vec![0; remaining.len()];
@@ -31,7 +34,7 @@ pub fn chunks(remaining: &[usize], budget: usize, room: usize, oldest_first: boo
     let (mut left, mut room) = (budget.min(room), room);
     for index in order {
         let rest = remaining[index].saturating_sub(left);
-        let whole = left > 0 && rest <= budget / 2;
+        let whole = left > 0 && rest <= budget / OVERRUN;
         given[index] = remaining[index].min(if whole { room } else { left });
         room -= given[index];
         left = left.saturating_sub(given[index]);
@@ -40,64 +43,87 @@ pub fn chunks(remaining: &[usize], budget: usize, room: usize, oldest_first: boo
 }
 
 /// How long steps take, learnt while they are made, and the prefill that the inter-token target allows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Pace {
     target: f64,
     most: usize,
-    /// Seconds of a step that only decodes, by the number of rows' power of two.
-    decode: [Option<f64>; 10],
-    line: Line,
+    /// Steps that only decode, over their rows.
+    decoding: Line,
+    /// What prompts add to a step that decodes, over their tokens.
+    prompts: Line,
+    /// All steps, over all their tokens: what is known before the others are.
+    steps: Line,
 }
 
 /// Fewest prefill tokens of a step that has any to do: progress is certain, however slow the machine.
 const LEAST_PREFILL: usize = 8;
-/// Prefill may take this many times what decoding takes, where few wait and many decode.
+/// A long prompt may take this many times what decoding takes, where few wait and many decode.
 const BESIDE_DECODING: f64 = 1.5;
-/// And at least this share of it, however far decoding alone is beyond the target.
+/// A prompt is long if it would take more than so many steps.
+const FEW_STEPS: usize = 4;
+/// Prompts get at least this share of what decoding takes, however far decoding alone is beyond the target.
 const LEAST_SHARE: f64 = 0.4;
 /// And this share of the target is always there for it.
 const LEAST_OF_TARGET: f64 = 0.15;
 /// So many who decode count as much as one who waits for his first token.
-const PATIENCE: f64 = 4.0;
+const PATIENCE: f64 = 8.0;
 
 impl Pace {
     /// Nothing learnt yet. `target` is the gap between two tokens of one answer to aim at, `most` a batch's tokens.
     pub fn new(target: Duration, most: usize) -> Self {
-        Self { target: target.as_secs_f64(), most, decode: [None; 10], line: Line::default() }
+        let nothing = Line::default();
+        Self { target: target.as_secs_f64(), most, decoding: nothing, prompts: nothing, steps: nothing }
     }
 
     /// A step computed `rows` decoded tokens and `prefill` prompt tokens.
     pub fn observe(&mut self, rows: usize, prefill: usize, elapsed: Duration) {
         let elapsed = elapsed.as_secs_f64();
-        self.line.add((rows + prefill) as f64, elapsed);
+        self.steps.add((rows + prefill) as f64, elapsed);
         if prefill == 0 {
-            learn(&mut self.decode[bucket(rows)], elapsed);
+            self.decoding.add(rows as f64, elapsed);
+        } else if self.decoding.knows() {
+            self.prompts.add(prefill as f64, (elapsed - self.decode_time(rows)).max(0.0));
         }
     }
 
-    /// Prompt tokens to compute in a step that decodes `rows` tokens, while `waiting` sequences have none yet.
+    /// Prompt tokens to compute in a step that decodes `rows` tokens, while `waiting` sequences have none yet; `longest` is
+    /// the longest of their prompts, as it was when it came.
     ///
-    /// They take what the target leaves beside decoding. Where few wait, no more than half again of what decoding takes, so
-    /// that the gaps of those who decode stay alike; the more wait, the more they get, since small batches are slow and
-    /// whoever waits has nothing to read at all. With nobody decoding a chunk may take four targets.
-    pub fn prefill(&self, rows: usize, waiting: usize) -> usize {
+    /// They take what the target leaves beside decoding: in small pieces a prompt costs half again as much (llama.cpp attends
+    /// in tiles from 64 tokens on), and whoever waits has nothing to read at all. Only a prompt that would take more than a few
+    /// such steps gets less while few wait, half again of what decoding takes, so that the gaps of those who decode stay alike.
+    pub fn prefill(&self, rows: usize, waiting: usize, longest: usize) -> usize {
         let room = self.most.saturating_sub(rows);
-        let Some(token) = self.line.slope() else { return room.min(if rows == 0 { self.most } else { self.most / 8 }) };
-        let seconds = if rows == 0 {
-            self.target * 4.0
+        let decode = if rows == 0 { 0.0 } else { self.decode_time(rows) };
+        let crowd = waiting as f64 / rows.max(1) as f64;
+        let least = decode * crowd.clamp(LEAST_SHARE, BESIDE_DECODING);
+        let whole = (self.target - decode).max(least).max(self.target * LEAST_OF_TARGET);
+        let gentle = (decode * BESIDE_DECODING * f64::max(crowd * PATIENCE, 1.0)).max(self.target * LEAST_OF_TARGET);
+        let tokens = self.tokens(whole, rows);
+        let tokens = if rows > 0 && longest > tokens.saturating_mul(FEW_STEPS) {
+            self.tokens(whole.min(gentle), rows)
         } else {
-            let decode = self.decode_time(rows);
-            let crowd = waiting as f64 / rows as f64;
-            let least = decode * crowd.clamp(LEAST_SHARE, BESIDE_DECODING);
-            let most = (decode * BESIDE_DECODING * f64::max(crowd * PATIENCE, 1.0)).max(self.target * LEAST_OF_TARGET);
-            (self.target - decode).clamp(least, most)
+            tokens
         };
-        let tokens = (seconds / token.max(1e-9)) as usize;
         tokens.clamp(LEAST_PREFILL, self.most).min(room)
     }
 
+    /// Prompt tokens that add so many seconds to a step.
+    fn tokens(&self, seconds: f64, rows: usize) -> usize {
+        let tokens = if self.prompts.knows() {
+            self.prompts.tokens(seconds)
+        } else if let Some(token) = self.steps.slope() {
+            seconds / token.max(1e-9)
+        } else {
+            (if rows == 0 { self.most } else { self.most / 8 }) as f64
+        };
+        tokens as usize
+    }
+
+    /// Without rows it is what a step costs anyway.
     fn decode_time(&self, rows: usize) -> f64 {
-        self.decode[bucket(rows)].unwrap_or_else(|| self.line.at(rows as f64))
+        let line = if self.decoding.knows() { &self.decoding } else { &self.steps };
+        line.seconds(rows as f64)
     }
 }
 
@@ -117,6 +143,8 @@ impl Line {
     const FADING: f64 = 0.97;
     /// How strongly it is drawn to proportion, against a variance of the squared mean.
     const PROPORTION: f64 = 0.02;
+    /// Steps that it must have seen.
+    const ENOUGH: f64 = 2.0;
     /// The slope is at least this share of proportion: no odd measurement makes tokens free.
     const LEAST: f64 = 0.1;
 
@@ -145,20 +173,22 @@ impl Line {
         Some(((covariance + pull * proportion) / (variance + pull)).clamp(proportion * Self::LEAST, proportion))
     }
 
+    /// Whether it goes through more than a step or two.
+    fn knows(&self) -> bool {
+        self.weight >= Self::ENOUGH && self.tokens > 0.0
+    }
+
     /// Seconds of a step of so many tokens.
-    fn at(&self, tokens: f64) -> f64 {
+    fn seconds(&self, tokens: f64) -> f64 {
         let Some(slope) = self.slope() else { return 0.0 };
         (self.seconds / self.weight + slope * (tokens - self.tokens / self.weight)).max(0.0)
     }
-}
 
-fn bucket(rows: usize) -> usize {
-    (rows.max(1).ilog2() as usize).min(9)
-}
-
-fn learn(value: &mut Option<f64>, sample: f64) {
-    let old = value.unwrap_or(sample);
-    *value = Some(old + (sample - old) * 0.2);
+    /// Tokens of a step of so many seconds.
+    fn tokens(&self, seconds: f64) -> f64 {
+        let Some(slope) = self.slope() else { return 0.0 };
+        self.tokens / self.weight + (seconds - self.seconds / self.weight) / slope.max(1e-9)
+    }
 }
 
 /// Tokens served to each owner lately, for fairness among equal deadlines.
@@ -209,9 +239,9 @@ mod tests {
 
     #[test]
     fn no_small_rest_is_left_for_another_step() {
-        assert_eq!(chunks(&[30, 40], 50, 512, true), [30, 40]);
+        assert_eq!(chunks(&[30, 32], 50, 512, true), [30, 32]);
         assert_eq!(chunks(&[30, 60], 50, 512, true), [30, 20]);
-        assert_eq!(chunks(&[30, 40], 50, 60, true), [30, 30], "the batch has no room for more");
+        assert_eq!(chunks(&[30, 32], 50, 60, true), [30, 30], "the batch has no room for more");
         assert_eq!(chunks(&[50, 10], 50, 512, true), [50, 0]);
     }
 
@@ -227,18 +257,20 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_hardly_slows_down_those_who_decode() {
-        assert_eq!(Pace::new(Duration::from_millis(100), 512).prefill(0, 1), 512);
+    fn a_short_prompt_is_computed_within_the_target_and_a_long_one_hardly_slows_down_the_others() {
+        assert_eq!(Pace::new(Duration::from_millis(100), 512).prefill(0, 1, 1500), 512);
         let pace = learnt(250);
+        // 220 ms beside the 30 of decoding.
+        assert!((270..310).contains(&pace.prefill(8, 1, 400)), "{}", pace.prefill(8, 1, 400));
         // Decoding 8 takes 30 ms; half again more is 45 ms, 15 % of the target 37 ms.
-        assert!((52..66).contains(&pace.prefill(8, 1)), "{}", pace.prefill(8, 1));
-        assert_eq!(pace.prefill(0, 1), 512);
+        assert!((52..66).contains(&pace.prefill(8, 1, 1500)), "{}", pace.prefill(8, 1, 1500));
+        assert!((310..340).contains(&pace.prefill(0, 1, 1500)), "{}", pace.prefill(0, 1, 1500));
     }
 
     #[test]
     fn the_more_wait_the_more_of_the_target_is_theirs() {
         let pace = learnt(250);
-        let given: Vec<usize> = [1, 4, 24].map(|waiting| pace.prefill(8, waiting)).to_vec();
+        let given: Vec<usize> = [1, 4, 24].map(|waiting| pace.prefill(8, waiting, 1500)).to_vec();
         assert!(given.is_sorted_by(|one, next| one < next), "{given:?}");
         // 220 ms beside the 30 of decoding.
         assert!((270..310).contains(&given[2]), "{given:?}");
@@ -247,7 +279,7 @@ mod tests {
     #[test]
     fn prefill_goes_on_where_decoding_alone_fills_the_target() {
         let pace = learnt(20);
-        assert!(pace.prefill(32, 1) >= 20 && pace.prefill(32, 1) < pace.prefill(32, 32));
+        assert!(pace.prefill(32, 1, 99) >= 20 && pace.prefill(32, 1, 99) < pace.prefill(32, 32, 99));
     }
 
     #[test]
@@ -257,7 +289,7 @@ mod tests {
         let mut prefill = 8;
         for _ in 0..20 {
             pace.observe(7, prefill, Duration::from_micros(10_000 + 4_000 * (7 + prefill) as u64));
-            prefill = pace.prefill(7, 24);
+            prefill = pace.prefill(7, 24, 99);
         }
         assert!(prefill > 40, "{prefill}");
     }
@@ -267,7 +299,7 @@ mod tests {
         let mut pace = Pace::new(Duration::from_millis(10), 64);
         pace.observe(4, 0, Duration::from_secs(2));
         pace.observe(4, 10, Duration::from_secs(90));
-        assert!(pace.prefill(4, 1) >= LEAST_PREFILL);
+        assert!(pace.prefill(4, 1, 99) >= LEAST_PREFILL);
     }
 
     #[test]
@@ -290,21 +322,21 @@ mod tests {
             let given = chunks(&remaining, budget, room, oldest_first);
             prop_assert!(given.iter().zip(&remaining).all(|(given, remaining)| given <= remaining));
             let sum = given.iter().sum::<usize>();
-            prop_assert!(sum >= budget.min(remaining.iter().sum()) && sum <= room.min(budget + budget / 2));
+            prop_assert!(sum >= budget.min(remaining.iter().sum()) && sum <= room.min(budget + budget / OVERRUN));
             if let Some(oldest) = remaining.iter().position(|tokens| *tokens > 0) && oldest_first {
                 prop_assert!(given[oldest] >= remaining[oldest].min(budget));
             }
         }
 
         #[test]
-        fn prefill_never_overruns_the_batch(steps in prop::collection::vec((0_usize..70, 0_usize..70, 0_u64..1_000_000), 0..60), rows in 0_usize..64, waiting in 0_usize..300) {
+        fn prefill_never_overruns_the_batch(steps in prop::collection::vec((0_usize..70, 0_usize..70, 0_u64..1_000_000), 0..60), rows in 0_usize..64, waiting in 0_usize..300, longest in 0_usize..3000) {
             let mut pace = Pace::new(Duration::from_millis(50), 64);
             for (rows, prefill, micros) in steps {
                 if rows + prefill > 0 {
                     pace.observe(rows, prefill, Duration::from_micros(micros));
                 }
             }
-            let prefill = pace.prefill(rows, waiting);
+            let prefill = pace.prefill(rows, waiting, longest);
             prop_assert!(prefill + rows <= 64 && prefill >= LEAST_PREFILL.min(64 - rows));
         }
     }

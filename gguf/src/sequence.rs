@@ -72,6 +72,11 @@ impl Sequence {
         }
     }
 
+    /// Prompt tokens that were not in the KV cache when it came.
+    pub fn to_compute(&self) -> usize {
+        self.prompt.len().saturating_sub(self.usage.reused_tokens as usize)
+    }
+
     /// Draws a token from logits. The sequence is unchanged but for its random numbers.
     pub fn draw(&mut self, logits: &[f32], vocabulary: &Vocabulary) -> Option<Token> {
         let early = self.new_tokens < self.min_new_tokens;
