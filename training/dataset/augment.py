@@ -1,8 +1,9 @@
 """Short talks made from templates, marked as augmentation: who the friend is, what stands in the memory, what was said
-before. The written dialogues show how a friend talks; these show, with values that change each time, *where to look*: a small
-model otherwise learns one persona by heart and ignores what the prompt tells it."""
+before, comfort for what hurts. The written dialogues show how a friend talks; these show, with values that change each time,
+*where to look*: a small model otherwise learns one persona by heart and ignores what the prompt tells it."""
 
 import random
+import re
 import tomllib
 from pathlib import Path
 
@@ -12,18 +13,41 @@ from .store import Dialogue
 LISTS = tomllib.loads((Path(__file__).parent / "augment.toml").read_text(encoding="utf-8"))
 # How often the friend asks something back after an identity answer.
 ASKS_BACK = 0.4
+# Arthur's facts are learned soon; copying a stranger's from the prompt needs the practice.
+ARTHUR_IN_IDENTITY = 0.25
+# What is asked about the friend, and how often against the others: a stranger's job and honesty about being a bot come hardest.
+TOPICS = {"job": 4, "bot": 3, "name": 3, "city": 2, "age": 2, "who": 1}
+# The forms of a topic. `…_told` ones say the person's own first, so that it isn't echoed as the friend's.
+FORMS = {
+    "job": ("job", "job", "job_told"),
+    "bot": ("bot", "human", "either"),
+    "name": ("name", "name", "name_told"),
+    "city": ("city", "city", "city_told"),
+    "age": ("age", "age", "age_told"),
+    "who": ("who",),
+}
+MODES = ("GENERAL",) * 9 + ("WARM", "FLIRT", "FIX") * 2
+# The bot answers sadness in FIX, where it notices it.
+COMFORT_MODES = ("FIX",) * 4 + ("GENERAL", "WARM")
 
 
-def pick(rng: random.Random, name: str):
-    return rng.choice(LISTS[name])
+def put(text: str, value: str | None) -> str:
+    """The value in; the persona's placeholders stay, to be filled with the dialogue's persona."""
+    return text if value is None else text.replace("{a_v}", with_article(value)).replace("{v}", value)
 
 
-def identity_pair(rng: random.Random, fact: str) -> tuple:
-    """A question for one fact, and its answer; the placeholders stay in, to be filled with the dialogue's persona."""
-    question, answer = rng.choice(LISTS["identity"][fact]["asked"]), rng.choice(LISTS["identity"][fact]["answers"])
+def value_of(rng: random.Random, form: dict) -> str | None:
+    return rng.choice(LISTS["values"][form["values"]]) if "values" in form else None
+
+
+def identity_pair(rng: random.Random, topic: str) -> tuple:
+    """A question about the friend, and its answer."""
+    form = LISTS["identity"][rng.choice(FORMS[topic])]
+    value = value_of(rng, form)
+    question, answer = rng.choice(form["asked"]), rng.choice(form["answers"])
     if rng.random() < ASKS_BACK and "?" not in answer:
-        answer += " " + rng.choice(LISTS["identity"][fact]["back"])
-    return question, answer
+        answer += " " + rng.choice(form["back"])
+    return put(question, value), put(answer, value)
 
 
 class Fact:
@@ -31,9 +55,9 @@ class Fact:
 
     def __init__(self, rng: random.Random, kind: str):
         form = LISTS["fact"][kind]
-        value = rng.choice(LISTS["values"][form["values"]])
-        self.kind, words = kind, {"v": value, "a_v": with_article(value)}
-        draw = lambda name: rng.choice(form[name]).format(**words)
+        value = value_of(rng, form)
+        draw = lambda name: put(rng.choice(form[name]), value)
+        self.kind = kind
         self.memory, self.said, self.asked, self.answer = draw("memory"), draw("said"), draw("asked"), draw("answers")
         self.reaction, self.unknown = draw("reactions"), rng.choice(LISTS["unknown"]).format(thing=form["thing"])
 
@@ -43,14 +67,19 @@ def facts(rng: random.Random, count: int) -> list:
 
 
 def messy(rng: random.Random, text: str) -> str:
-    """As people type: mostly lower case, sometimes without the question mark, sometimes u for you."""
+    """As people type: mostly lower case, sometimes without the question mark or apostrophes, u for you, and mistyped."""
     if rng.random() < 0.75:
         text = text.lower()
     if rng.random() < 0.5:
         text = text.rstrip("?.")
-    for long, short in (("you", "u"), ("your", "ur"), ("are", "r"), ("what is", "whats")):
+    if rng.random() < 0.4:
+        text = text.replace("'", "")
+    for long, short in (("what is", "whats"), ("you", "u"), ("your", "ur"), ("are", "r")):
         if rng.random() < 0.3:
-            text = " ".join(short if word == long else word for word in text.split(" ")) if " " not in long else text.replace(long, short)
+            text = re.sub(rf"\b{long}\b(?!')", short, text)
+    if rng.random() < 0.15:
+        right, wrong = rng.choice(LISTS["typed"])
+        text = re.sub(rf"\b{right}\b", wrong, text, count=1)
     return text
 
 
@@ -60,20 +89,31 @@ def opening(rng: random.Random, written: list, turns: int) -> list:
     return list(rng.choice(usable).turns[:turns]) if usable and turns else []
 
 
-def talk(rng: random.Random, number: int, kind: str, memory: list, pairs: list) -> Dialogue:
+def talk(rng: random.Random, number: int, kind: str, memory: list, pairs: list, modes: tuple = MODES) -> Dialogue:
     turns = []
     for who, text, *_ in pairs:
-        turns.append(("person", messy(rng, text), None) if who == "asked" else (who, text[0].upper() + text[1:], None))
-    mode = "GENERAL" if rng.random() < 0.6 else rng.choice(("WARM", "FLIRT", "FIX"))
-    return Dialogue(f"augmented-{kind}-{number}", mode, f"augmented-{kind}", "any", memory, turns)
+        if who == "asked":
+            turns.append(("person", messy(rng, text), None))
+        else:
+            turns.append((who, text[0].upper() + text[1:] if who == "friend" else text, None))
+    return Dialogue(f"augmented-{kind}-{number}", rng.choice(modes), f"augmented-{kind}", "any", memory, turns)
+
+
+def topics(rng: random.Random, count: int) -> list:
+    """So many different ones, drawn by their weights."""
+    left = [topic for topic, weight in TOPICS.items() for _ in range(weight)]
+    chosen = []
+    for _ in range(count):
+        chosen.append(rng.choice(left))
+        left = [topic for topic in left if topic != chosen[-1]]
+    return chosen
 
 
 def identity(rng: random.Random, written: list, number: int) -> Dialogue:
-    """Two or three questions about the friend in any order, sometimes after some other talk."""
-    asked = rng.sample(("name", "job", "city", "age", "who", "bot"), rng.choice((2, 2, 3)))
+    """One to three questions about the friend in any order, sometimes after some other talk."""
     pairs = opening(rng, written, rng.choice((0, 0, 0, 2)))
-    for fact in asked:
-        question, answer = identity_pair(rng, fact)
+    for topic in topics(rng, rng.choice((1, 2, 2, 3))):
+        question, answer = identity_pair(rng, topic)
         pairs += [("asked", question), ("friend", answer)]
     return talk(rng, number, "identity", [remember.memory for remember in facts(rng, rng.choice((0, 0, 1)))], pairs)
 
@@ -104,7 +144,23 @@ def recall(rng: random.Random, written: list, number: int) -> Dialogue:
     return talk(rng, number, "recall", [], pairs)
 
 
-KINDS = {"identity": identity, "memory": memory, "recall": recall}
+def comfort(rng: random.Random, written: list, number: int) -> Dialogue:
+    """Something that hurts and comfort that names it, in 2 to 6 turns. In the lists' order, so that none is left out."""
+    form = LISTS["comfort"][number % len(LISTS["comfort"])]
+    value = value_of(rng, form)
+    said = [form]
+    if rest := rng.choice((0, 0, 1, 1, 2)):
+        said.append(rng.choice(LISTS["comfort_after"]))
+        if rest == 2:
+            said.append(rng.choice(LISTS["comfort_closing"]))
+    pairs = []
+    for part in said:
+        reply = rng.choice(part["replies"]).replace("{thing}", form["thing"])
+        pairs += [("person", put(rng.choice(part["said"]), value)), ("friend", put(reply, value))]
+    return talk(rng, number, "comfort", [], pairs, COMFORT_MODES)
+
+
+KINDS = {"identity": identity, "memory": memory, "recall": recall, "comfort": comfort}
 
 
 def make(rng: random.Random, written: list, counts: dict, overlap=None) -> list:
@@ -126,6 +182,8 @@ def fill(dialogue: Dialogue, rng: random.Random, personas: Personas, arthur: flo
     """(intro, dialogue with its placeholders filled)."""
     if dialogue.intro:
         return dialogue.intro, dialogue
+    if dialogue.topic == "augmented-identity":
+        arthur = min(arthur, ARTHUR_IN_IDENTITY)
     who = personas.arthur if dialogue.persona == "arthur" else personas.draw(rng, arthur)
     turns = [(speaker, who.fill(text), emotion) for speaker, text, emotion in dialogue.turns]
     return who.intro, Dialogue(dialogue.id, dialogue.mode, dialogue.topic, dialogue.persona, dialogue.memory, turns)

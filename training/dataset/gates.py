@@ -79,7 +79,7 @@ def run(dialogues: list, overlap, least: int = 800) -> list:
         ("commonest first words of a talk", f"{commonest([d.turns[0][1] for d in dialogues]):.2%}", "at most 2%", commonest([d.turns[0][1] for d in dialogues]) <= 0.02),
         ("commonest last words of a talk", f"{commonest([d.turns[-1][1] for d in dialogues], True):.2%}", "at most 1%", commonest([d.turns[-1][1] for d in dialogues], True) <= 0.01),
         ("replies of 8 to 40 words", f"{inside:.1%}", "at least 90%", inside >= 0.9),
-        ("spread of reply lengths", f"{spread:.1f} words", "at least 3.5", spread >= 3.5),
+        ("spread of reply lengths", f"{spread:.1f} words", "at least 4.0", spread >= 4.0),
         ("replies with a question", f"{questions:.1%}", "35% to 55%", 0.35 <= questions <= 0.55),
         ("reading level of replies", f"grade {reading_level(replies):.1f}", "at most 6", reading_level(replies) <= 6),
         ("assistant clichés", len(cliches), "0", not cliches),

@@ -2,14 +2,16 @@
 
 import json
 import random
+import re
 
 import pytest
 
 import tiny
 from dataset import kind, persona_chat, reference, store, textform
-from dataset.augment import make
+from dataset.augment import FORMS, LISTS, fill, make, messy, put
 from dataset.mixture import Mixture
-from dataset.overlap import FOLDER, Overlap
+from dataset.near import Near, plain
+from dataset.overlap import FOLDER, NEARLY, Overlap, evaluation_texts
 from dataset.personas import Personas
 from dataset.problem import Problem
 from dataset.prompts import shipped_persona, system_text
@@ -131,6 +133,79 @@ def test_augmented_talks_answer_from_prompt_or_talk():
     assert len(made) == 100 and all(store.check(json.loads(d.as_json())) for d in made)
     replies = [text for d in made for text in d.texts("friend")]
     assert 0.1 < sum("?" in reply for reply in replies) / len(replies) < 0.5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_comfort_answers_the_message_that_was_written(seed):
+    entries, overlap = LISTS["comfort"], Overlap()
+    talks = lambda seed: make(random.Random(seed), [], {"comfort": 2 * len(entries)}, overlap)
+    made = talks(seed)
+    assert len(made) == 2 * len(entries) and {len(d.turns) for d in made} == {2, 4, 6}
+    assert made == talks(seed) != talks(seed + 1) and not any(overlap.of(d) for d in made)
+    for number, d in enumerate(made):
+        assert all(text.strip() and "{" not in text for _, text, _ in d.turns) and store.check(json.loads(d.as_json()))
+        form = entries[number % len(entries)]
+        values = LISTS["values"][form["values"]] if "values" in form else [None]
+        said, reply = d.turns[0][1], d.turns[1][1]
+        # Message and reply of one entry, about one and the same name.
+        filled = lambda part, value: [put(text, value) for text in form[part]]
+        assert any(said in filled("said", value) and reply in filled("replies", value) for value in values)
+
+
+def test_comfort_is_written_in_several_words_and_asks_one_thing():
+    entries = LISTS["comfort"]
+    assert len(entries) >= 60
+    for entry in entries:
+        assert 2 <= len(entry["said"]) <= 3 and 2 <= len(entry["replies"]) <= 3
+        assert "{" not in entry["thing"] or "values" in entry
+        if "values" in entry:
+            assert all("{v}" in text for text in entry["said"] + entry["replies"])
+    replies = [text for entry in entries for text in entry["replies"]]
+    assert len(set(replies)) == len(replies) and all(8 <= len(text.split()) <= 35 and text.count("?") <= 1 for text in replies)
+
+
+def test_a_job_is_never_answered_with_bot_and_a_sincere_question_always():
+    answers = lambda topic: [text for form in FORMS[topic] for text in LISTS["identity"][form]["answers"]]
+    assert all("{a_job}" in text and not re.search(r"\bbot\b", text, re.I) for text in answers("job"))
+    assert all("{name}" in text and re.search(r"\bbot\b", text, re.I) for text in answers("bot"))
+    for name, form in LISTS["identity"].items():
+        told = "values" in form
+        assert told == name.endswith("_told") and (not told or all("{v}" in text or "{a_v}" in text for text in form["asked"]))
+
+
+def test_identity_meets_strangers_more_often_than_other_talks():
+    made, rng = make(random.Random(1), [], {"identity": 300}, Overlap()), random.Random(1)
+    filled = [fill(d, rng, Personas(), 0.4) for d in made]
+    assert 0.15 < sum("Arthur" in intro for intro, _ in filled) / len(filled) < 0.35
+    for _, d in filled:
+        assert all("{" not in text for _, text, _ in d.turns)
+
+
+SPELLINGS = {"u": "you", "ur": "your", "yr": "your", "r": "are", "im": "i am", "i'm": "i am", "whats": "what is", "wats": "what is",
+             "what's": "what is", "whos": "who is", "who's": "who is", "wat": "what", "pls": "please", "youre": "you are",
+             "you're": "you are", "dont": "do not", "don't": "do not", "hows": "how is", "4": "for"}
+
+
+def respelt(text):
+    return " ".join(SPELLINGS.get(word, word) for word in plain(text).split())
+
+
+def test_templates_are_no_evaluation_text_in_another_spelling():
+    known, near = {respelt(text) for text in evaluation_texts()}, Near(NEARLY)
+    for text in sorted(text for text in known if len(text.split()) >= 5):
+        near.add(text, text)
+    forms = [*LISTS["identity"].values(), *LISTS["fact"].values()]
+    forms += LISTS["comfort"] + LISTS["comfort_after"] + LISTS["comfort_closing"]
+    for text in (text for form in forms for part in ("asked", "said", "memory") for text in form.get(part, [])):
+        assert " " not in plain(text) or respelt(text) not in known, text
+        assert len(plain(text).split()) < 5 or not near.of(respelt(text)), text
+
+
+def test_mistyping_leaves_values_alone():
+    values = [value for entries in LISTS["values"].values() for value in entries]
+    for right, wrong in LISTS["typed"]:
+        assert right != wrong and not any(right in value.lower().split() for value in values)
+    assert {messy(random.Random(n), "What is your dog Pepper called?").lower().count("pepper") for n in range(200)} == {1}
 
 
 def test_an_epoch_is_decided_by_its_seed_and_shares_nothing_with_what_is_held_out(tmp_path):
