@@ -9,7 +9,10 @@ command=${1:-}
 shift || true
 cd "$root"
 binary=$(realpath -m "${CARGO_TARGET_DIR:-$root/target}/release/ai-friend")
-export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$root/training" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+# Compiled modules stay out of the source tree; PyTorch's take 15 seconds to make, so they are kept.
+unset PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX="$root/target/python-cache"
+export PYTHONPATH="$root/training" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
 case $command in
     train)
@@ -21,7 +24,8 @@ case $command in
         ;;
     test)
         python=$("$root/scripts/training-python.sh")
-        AI_FRIEND_BINARY="$binary" "$python" -m pytest -q -p no:cacheprovider training/tests "$@"
+        # The tiny models' matrices are too small to share between threads.
+        OMP_NUM_THREADS=1 AI_FRIEND_BINARY="$binary" "$python" -m pytest -q -p no:cacheprovider training/tests "$@"
         ;;
     evaluate)
         python=$("$root/scripts/training-python.sh")

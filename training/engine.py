@@ -39,6 +39,8 @@ class Engine:
 
 def scores(binary: Path, texts: list) -> list:
     """The seven emotion probabilities of each text, by the shipped scorer."""
+    if not texts:
+        return []
     lines = "".join(" ".join(text.split()) + "\n" for text in texts)
     told = subprocess.run([binary, "score", "--json", "-"], input=lines, capture_output=True, text=True, check=True)
     return [json.loads(line)["scores"] for line in told.stdout.splitlines()]

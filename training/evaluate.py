@@ -3,6 +3,7 @@
 Both arms, base and adapter, run in the bot's own engine on the file that is served. Nothing here was trained on."""
 
 import argparse
+import html
 import json
 import random
 import sys
@@ -10,20 +11,30 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import controls
+import embedding
 import measures
 import scorer
 from dataset.mixture import Mixture
-from dataset.problem import Problem
+from dataset.problem import exit_code
 from dataset.prompts import ROOT, shipped_persona
 from engine import Engine, scores
+from judging import outcome, transcripts
 
 PROBES = ROOT / "training/evaluation"
+LEFT_OUT = "Left out, as a control is not clearly below the replies of each arm, so that the measure says nothing:"
 NEGATIVE = ("anger", "disgust", "fear", "sadness")
 
 
-def probes(name: str, most: int | None) -> list:
+def some(entries: list, most: int | None) -> list:
+    """At most so many, from all of the list: the lists are sorted by mode, or by what they ask for."""
+    count = len(entries) if most is None else min(most, len(entries))
+    return [entries[i * len(entries) // count] for i in range(count)]
+
+
+def probes(name: str, most: int | None = None) -> list:
     lines = (PROBES / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines if line.strip()][:most]
+    return some([json.loads(line) for line in lines if line.strip()], most)
 
 
 def ask(said: list, mode: str = "GENERAL", seed: int = 0, **more) -> dict:
@@ -47,76 +58,114 @@ def talks(engine: Engine, openings: list, seed: int) -> list:
     return seen
 
 
-def facts(engine: Engine, most: int | None, seed: int) -> dict:
-    """Shares of probes answered with the fact they ask for, and the replies themselves."""
-    persona, out, kept = shipped_persona(), {}, {}
+class Facts:
+    """What the arm knows: each probe's replies, and whether they hold what was asked for."""
 
-    def probe(name, asked, expected):
-        replies = [replied["reply"] for replied in engine.replies(asked)]
-        out[name] = measures.share([measures.holds(r, e) for r, e in zip(replies, expected)])
-        kept[name] = [{"asked": a["turns"][-1]["text"], "reply": r} for a, r in zip(asked, replies)]
-        return replies
+    def __init__(self, engine: Engine, most: int | None, seed: int):
+        self.engine, self.most, self.seed = engine, most, seed
+        self.shares, self.controlled, self.replies = {}, {}, {}
 
-    arthur = {"name": ["arthur"], "job": ["design"], "city": ["san francisco", "sf"], "age": ["20", "twenty"]}
-    identity = probes("identity", most)
-    probe("identity", [ask([p["text"]], seed=seed) for p in identity], [arthur[p["fact"]] for p in identity])
-    strangers = probes("personas", most)
-    who, what = [p["text"] for p in identity if p["fact"] == "name"], [p["text"] for p in identity if p["fact"] == "job"]
-    names = [ask([who[i % len(who)]], seed=seed, intro=p["intro"]) for i, p in enumerate(strangers)]
-    jobs = [ask([what[i % len(what)]], seed=seed, intro=p["intro"]) for i, p in enumerate(strangers)]
-    replies = probe("own name", names, [[p["name"]] for p in strangers])
-    replies += probe("own job", jobs, [[p["job"].split()[-1][:6]] for p in strangers])
-    out["Arthur leaks"] = measures.share([measures.holds(r, ["arthur"]) for r in replies])
-    memory = probes("memory", most)
-    probe("memory used", [ask(p["turns"], seed=seed, memory=p["memory"]) for p in memory], [p["expect"] for p in memory])
-    probe("memory guessed without it", [ask(p["turns"], seed=seed) for p in memory], [p["expect"] for p in memory])
-    recall = probes("recall", most)
-    history = [[p["turns"][0]] for p in recall]
-    for turn in range(1, 3):
-        asked = [ask(said, seed=seed) for said in history]
-        for said, replied, p in zip(history, engine.replies(asked), recall):
-            # The fact must come from the person's message, not from an echo of ours.
-            said += [replied["reply"] or "…", p["turns"][turn]]
-    probe("recalled", [ask(said, seed=seed) for said in history], [p["expect"] for p in recall])
-    bot = [ask([p["text"]], seed=seed) for p in probes("honesty", most)]
-    probe("says that he is a bot", bot, [["bot", "ai", "not human", "not a human", "program"]] * len(bot))
-    return {"shares": out, "replies": kept, "persona": persona["name"]}
+    def ask(self, said: list, **more) -> dict:
+        return ask(said, seed=self.seed, **more)
+
+    def probe(self, name: str, asked: list, expected: list) -> list:
+        replies = [replied["reply"] for replied in self.engine.replies(asked)]
+        self.replies[name] = [{"asked": a["turns"][-1]["text"], "reply": r} for a, r in zip(asked, replies)]
+        return [measures.holds(r, e) for r, e in zip(replies, expected)]
+
+    def identity(self) -> None:
+        arthur = {"name": ["arthur"], "job": ["design"], "city": ["san francisco", "sf"], "age": ["20", "twenty"]}
+        asked = probes("identity", self.most)
+        hits = self.probe("identity", [self.ask([p["text"]]) for p in asked], [arthur[p["fact"]] for p in asked])
+        self.shares["identity"] = measures.share(hits)
+        for fact in arthur:
+            own = [hit for hit, p in zip(hits, asked) if p["fact"] == fact]
+            self.shares[f"identity, {fact} ({len(own)} probes)"] = measures.share(own)
+
+    def strangers(self) -> None:
+        """Personas that nobody trained on, asked for their own name and job."""
+        people, questions = probes("personas", self.most), probes("identity")
+        replies = []
+        for fact, expected in (("name", lambda p: p["name"]), ("job", lambda p: p["job"].split()[-1][:6])):
+            texts = [q["text"] for q in questions if q["fact"] == fact]
+            asked = [self.ask([texts[i % len(texts)]], intro=p["intro"]) for i, p in enumerate(people)]
+            self.shares[f"own {fact}"] = measures.share(self.probe(f"own {fact}", asked, [[expected(p)] for p in people]))
+            replies += [told["reply"] for told in self.replies[f"own {fact}"]]
+        self.shares["Arthur leaks"] = measures.share([measures.holds(r, ["arthur"]) for r in replies])
+
+    def memory(self) -> None:
+        asked = probes("memory", self.most)
+        expected = [p["expect"] for p in asked]
+        used = self.probe("memory used", [self.ask(p["turns"], memory=p["memory"]) for p in asked], expected)
+        guessed = self.probe("memory guessed without it", [self.ask(p["turns"]) for p in asked], expected)
+        self.controlled["memory used"] = controls.tell({"replies": used, "unaided": guessed})
+
+    def recall(self) -> None:
+        asked = probes("recall", self.most)
+        history = [[p["turns"][0]] for p in asked]
+        for turn in range(1, 3):
+            for said, replied, p in zip(history, self.engine.replies([self.ask(said) for said in history]), asked):
+                # The fact must come from the person's message, not from an echo of ours.
+                said += [replied["reply"] or "…", p["turns"][turn]]
+        self.shares["recalled"] = measures.share(self.probe("recalled", [self.ask(s) for s in history], [p["expect"] for p in asked]))
+
+    def honesty(self) -> None:
+        name, bot = "says that he is a bot", [self.ask([p["text"]]) for p in probes("honesty", self.most)]
+        self.shares[name] = measures.share(self.probe(name, bot, [["bot", "ai", "not human", "not a human", "program"]] * len(bot)))
+
+    def all(self) -> "Facts":
+        for step in (self.identity, self.strangers, self.memory, self.recall, self.honesty):
+            step()
+        return self
 
 
-def behaviour(binary: Path, logs: list, openings: list) -> dict:
+def behaviour(logs: list) -> dict:
     """Shares over all replies of scripted talks."""
     turns = [turn for log in logs for turn in log]
     replies = [reply for _, reply, _ in turns]
-    out = {
+    return {
         "with a question": measures.share(["?" in r for r in replies]),
         "8 to 40 words": measures.share([8 <= measures.words(r) <= 40 for r in replies]),
         "cut or empty": measures.share([cut or not reply for _, reply, cut in turns]),
         "template leaks": measures.share([measures.leaks(r) for r in replies]),
-        "on topic": measures.share([measures.on_topic(r, said) for said, r, _ in turns]),
         "distinct replies": measures.share([replies.count(r) == 1 for r in replies]),
         "no repeat within a talk": measures.share([len({r for _, r, _ in log}) == len(log) for log in logs]),
     }
-    shuffled = replies[:]
-    random.Random(0).shuffle(shuffled)
-    out["on topic, replies shuffled (control)"] = measures.share(
-        [measures.on_topic(r, said) for (said, _, _), r in zip(turns, shuffled)])
-    sad = [log[0] for log, o in zip(logs, openings) if o["emotion"] == "sadness"]
-    glad = [log[0] for log, o in zip(logs, openings) if o["emotion"] == "joy"]
-    felt = scores(binary, [reply for _, reply, _ in sad + glad])
-    out["comfort after sadness, on topic"] = measures.share(
-        [measures.comforts(r, f) and measures.on_topic(r, said) for (said, r, _), f in zip(sad, felt)])
-    out["comfort after sadness"] = measures.share([measures.comforts(r, f) for (_, r, _), f in zip(sad, felt)])
-    out["joy after joy"] = measures.share(
-        [f["joy"] + f["surprise"] > sum(f[label] for label in NEGATIVE) for f in felt[len(sad):]])
-    echo = scores(binary, [said for said, _, _ in sad])
-    out["comfort after sadness, echo (control)"] = measures.share(
-        [measures.comforts(said, f) for (said, _, _), f in zip(sad, echo)])
-    return out
+
+
+def topic(kinds: dict, cosine) -> dict:
+    """Whether replies take up the message, a mean for each talk. An echo is on topic, so only shuffled replies are a control."""
+    def of(measure) -> dict:
+        mean = lambda talk: sum(measure(r, said) for said, r in zip(talk.said, talk.replies)) / len(talk.said)
+        return {kind: [mean(talk) for talk in kinds[kind]] for kind in ("replies", "shuffled") if kind in kinds}
+
+    return {"on topic (words)": controls.tell(of(measures.on_topic)), "on topic (embedding, cosine)": controls.tell(of(cosine), "cosine")}
+
+
+def feelings(kinds: dict, openings: list, binary: Path) -> dict:
+    """How the first message is answered where it is sad or glad: by the bot's own emotion scorer, and by the second judge."""
+    def judged(emotion: str, judge) -> dict:
+        values = {}
+        for kind, talks in kinds.items():
+            first = [(talk.said[0], talk.replies[0]) for talk, opening in zip(talks, openings) if opening["emotion"] == emotion]
+            felt = scores(binary, [reply for _, reply in first])
+            values[kind] = [judge(said, reply, f) for (said, reply), f in zip(first, felt)]
+        return controls.tell(values)
+
+    glad = lambda f: f["joy"] + f["surprise"] > sum(f[label] for label in NEGATIVE)
+    return {
+        "comfort after sadness": judged("sadness", lambda said, r, f: measures.comforts(r, f)),
+        "comfort after sadness, on topic": judged("sadness", lambda said, r, f: measures.comforts(r, f) and measures.on_topic(r, said)),
+        "comfort after sadness, second judge": judged("sadness", lambda said, r, f: measures.consoles(r, said)),
+        "joy after joy": judged("joy", lambda said, r, f: glad(f)),
+        "joy after joy, second judge": judged("joy", lambda said, r, f: measures.shares_joy(r)),
+    }
 
 
 def losses(engine: Engine, dialogues: Path, most: int | None) -> dict:
     """Loss of the held-out dialogues by mode; and with another persona's facts in the prompt, for those that need them."""
-    held = Mixture(dialogues, {}).held_out()[:most]
+    everything = Mixture(dialogues, {}).held_out()
+    held = some(everything, most)
     instructions = {mode: table["instruction"] for mode, table in shipped_persona()["modes"].items()}
 
     def line(example, intro=None):
@@ -126,67 +175,97 @@ def losses(engine: Engine, dialogues: Path, most: int | None) -> dict:
         turns = [{"who": who, "text": text} for who, text in example.turns]
         return {"mode": example.mode, "intro": intro or own, "memory": memory, "turns": turns}
 
-    named = [e for e in held if "arthur" in " ".join(text for who, text in e.turns if who == "friend").lower()]
+    named = [e for e in everything if "arthur" in " ".join(text for who, text in e.turns if who == "friend").lower()]
     stranger = probes("personas", None)[0]["intro"]
-    right, wrong = (engine.loss([line(e, intro) for e in named])["ALL"]["loss"] for intro in (None, stranger))
+    right, wrong = (engine.loss([line(e, intro) for e in some(named, most)])["ALL"]["loss"] for intro in (None, stranger))
     return {"by mode": engine.loss([line(e) for e in held]), "wrong persona costs": wrong - right}
 
 
 def table(arms: dict) -> str:
-    """All shares beside each other, in Markdown."""
+    """All measures that may be told, the arms beside each other, in Markdown; then differences, and what is left out and why."""
     names = list(arms)
-    rows = [f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    for mode in sorted(arms[names[0]]["losses"]["by mode"]):
-        cells = [f"{arm['losses']['by mode'][mode]['loss']:.3f}" for arm in arms.values()]
-        rows.append(f"| reply loss, {mode} (nats a token) | {' | '.join(cells)} |")
-    cells = [f"{arm['losses']['wrong persona costs']:.3f}" for arm in arms.values()]
-    rows.append(f"| a wrong persona costs (nats a token) | {' | '.join(cells)} |")
-    for group in ("facts", "behaviour"):
-        for key in arms[names[0]][group]:
-            cells = ["{:.0%} ({:.0%}–{:.0%})".format(*arm[group][key]) for arm in arms.values()]
-            rows.append(f"| {key} | {' | '.join(cells)} |")
+    rows = [[f"reply loss, {mode} (nats a token)", *(f"{arm['losses']['by mode'][mode]['loss']:.3f}" for arm in arms.values())]
+            for mode in sorted(arms[names[0]]["losses"]["by mode"])]
+    rows.append(["a wrong persona costs (nats a token)", *(f"{arm['losses']['wrong persona costs']:.3f}" for arm in arms.values())])
+    rows += [[key, *(outcome.percent(arm["facts"][key]) for arm in arms.values())] for key in arms[names[0]]["facts"]]
+    controlled = {name: arm.get("controlled", {}) for name, arm in arms.items()}
+    rows += controls.rows(controlled)
+    rows += [[key, *(outcome.percent(arm["behaviour"][key]) for arm in arms.values())] for key in arms[names[0]]["behaviour"]]
+    left_out, note = controls.notes(controlled), []
     if "scorer" in arms[names[0]]:
-        rows += [f"| {' | '.join(row)} |" for row in scorer.rows(arms)] + ["", scorer.NOTE]
-    return "\n".join(rows) + "\n"
+        scored = {name: arm["scorer"] for name, arm in arms.items()}
+        if controls.likelier(scored):
+            left_out.append(controls.likelier_note(scored))
+        else:
+            rows += scorer.rows(arms)
+            note = [f"{scorer.NOTE}\n"]
+    parts = [outcome.markdown(["", *names], rows), *note]
+    if differences := controls.differences(controlled):
+        parts.append(outcome.markdown(["the same persons paired", "difference (95% interval by bootstrap)"], differences))
+    if left_out:
+        parts.append("".join([f"{LEFT_OUT}\n\n", *(f"- {text}\n" for text in left_out)]))
+    return "\n".join(parts)
 
 
-def main() -> None:
+def excerpts(logs: dict, openings: list, seed: int, count: int = 4) -> str:
+    """Some talks in full, the arms beside each other, in Markdown: drawn by the seed, so that nobody chooses them."""
+    chosen = sorted(random.Random(seed).sample(range(len(openings)), min(count, len(openings))))
+    cell = lambda text: html.escape(" ".join(text.split()), quote=False) or transcripts.EMPTY
+    parts = [f"{len(chosen)} of {len(openings)} talks, drawn by `random.Random({seed})`, not chosen.\n"]
+    for number in chosen:
+        turns = zip(*(log[number] for log in logs.values()))
+        rows = [[cell(same[0][0]), *(cell(reply) for _, reply, _ in same)] for same in turns]
+        parts += [f"{openings[number]['mode']}:\n", outcome.markdown(["person", *logs], rows)]
+    return "\n".join(parts)
+
+
+def measured(engine: Engine, options, openings: list, encoder) -> tuple:
+    """(figures, talks, replies to the probes) of one arm."""
+    say = lambda what: print(f"{engine.name}: {what}", file=sys.stderr)
+    say("losses")
+    arm = {"losses": losses(engine, options.dialogues, options.quick)}
+    say("facts")
+    known = Facts(engine, options.quick, options.seed).all()
+    say("talks")
+    logs = talks(engine, openings, options.seed)
+    kinds = controls.variants(logs)
+    controlled = known.controlled | topic(kinds, encoder.cosine) | feelings(kinds, openings, options.binary)
+    return arm | {"facts": known.shares, "controlled": controlled, "behaviour": behaviour(logs)}, logs, known.replies
+
+
+def run(options) -> None:
+    options.out.mkdir(parents=True, exist_ok=True)
+    other = scorer.engine_of(options.binary, options.scorer) if options.scorer else None
+    everybody = probes("openings")
+    encoder = embedding.Encoder([opening["turns"][0] for opening in everybody])
+    openings = everybody[:]
+    random.Random(0).shuffle(openings)
+    openings = openings[: options.quick]
+    arms, said = {}, {}
+    for name, adapter in (("base", "none"), ("adapter", options.adapter)):
+        arms[name], said[name], facts = measured(Engine(options.binary, name, adapter), options, openings, encoder)
+        kept = json.dumps({"facts": facts, "talks": said[name]}, indent=1, ensure_ascii=False)
+        (options.out / f"{name}.transcripts.json").write_text(kept, encoding="utf-8")
+    if other:
+        scorer.add(arms, said, openings, other)
+    for file, text in (("results.json", json.dumps(arms, indent=1)), ("table.md", table(arms)),
+                       ("transcripts.md", excerpts(said, openings, options.seed))):
+        (options.out / file).write_text(text, encoding="utf-8")
+    print(table(arms))
+
+
+def main(arguments: list | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--adapter", default="shipped", help="`shipped`, or a LoRA in GGUF")
     parser.add_argument("--out", type=Path, default=ROOT / "target/evaluation")
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/ai-friend")
     parser.add_argument("--dialogues", type=Path, default=ROOT / "training/dialogues")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--quick", type=int, metavar="N", help="only the first N of every list")
+    parser.add_argument("--quick", type=int, metavar="N", help="only N of every list")
     parser.add_argument("--scorer", type=Path, metavar="FILE.gguf", help="also the replies' perplexity under this other model")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    other = scorer.engine_of(options.binary, options.scorer) if options.scorer else None
-    openings = probes("openings", None)
-    random.Random(0).shuffle(openings)
-    openings = openings[: options.quick]
-    arms, said = {}, {}
-    for name, adapter in (("base", "none"), ("adapter", options.adapter)):
-        print(f"{name}: losses", file=sys.stderr)
-        engine = Engine(options.binary, name, adapter)
-        arm = {"losses": losses(engine, options.dialogues, options.quick)}
-        print(f"{name}: facts", file=sys.stderr)
-        known = facts(engine, options.quick, options.seed)
-        print(f"{name}: talks", file=sys.stderr)
-        logs = talks(engine, openings, options.seed)
-        arm |= {"facts": known["shares"], "behaviour": behaviour(options.binary, logs, openings)}
-        arms[name], said[name] = arm, logs
-        transcripts = {"facts": known["replies"], "talks": logs}
-        (options.out / f"{name}.transcripts.json").write_text(json.dumps(transcripts, indent=1, ensure_ascii=False))
-    if other:
-        scorer.add(arms, said, openings, other)
-    (options.out / "results.json").write_text(json.dumps(arms, indent=1))
-    (options.out / "table.md").write_text(table(arms))
-    print(table(arms))
+    options = parser.parse_args(arguments)
+    return exit_code(lambda: run(options))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Problem as problem:
-        sys.exit(f"error: {problem}")
+    sys.exit(main())

@@ -64,7 +64,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--base", type=Path, default=SERVED, help="the served file it was trained on")
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/ai-friend")
     parser.add_argument("--name", default="friend-smollm2")
-    parser.add_argument("--dtype", default="f16", choices=("f16", "f32", "q8_0"))
+    parser.add_argument("--dtype", default="f16", choices=("f16", "f32"))
     options = parser.parse_args(arguments)
     return exit_code(lambda: export(options.run, options.source, options.base, options.output, options.binary, options.name,
                                     options.dtype))

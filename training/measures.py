@@ -16,6 +16,51 @@ COMFORT = re.compile(
 )
 LEAK = re.compile(r"<\|im_|###|\b(Person|User|Assistant|Instruction|You):|\{[a-z_]+\}|What you know about", re.I)
 
+# The second judge: patterns of how people console and rejoice. No model stands behind them, so unlike the bot's own emotion
+# scorer they have not chosen how the bot answers; and they were written before any reply had been judged by them.
+# Sympathy speaks *to* somebody: a message that only tells of its own pain must not pass for comfort.
+SYMPATHY = re.compile(
+    # Not an apology for oneself ("sorry, but I can't …").
+    r"\bsorry\b(?!,? (but\b|i (can|do|did|am|was|have|could)|if i\b|about (the|that) (confusion|mistake)|for (the|any|my)\b))"
+    r"|\boh,? (no|man|god|gosh|dear|love|honey|sweetheart|you poor)\b|\b(ouch|ugh|oof|aww*|yikes|damn|jeez)\b|\bpoor (you|thing|love)\b"
+    r"|\bno wonder\b|\b(not|isn't|wasn't) fair\b|\b(no one|nobody) should\b|\bi (hear|feel for) you\b|\bof course (you|it)\b"
+    r"|\banyone would\b|\bmakes (perfect |complete |total |a lot of )?sense\b|\bhere for you\b|\b(sit|stay) with you\b"
+    r"|\b(i'm|i am|i'll be|i'll stay|i'll sit|i will be)( right)? (here|with you|listening)\b"
+    r"|\byou('re| are) (not alone|hurting|grieving|allowed)\b|\bit's (ok|okay|alright|fine) (to|that you)\b|\bnot your fault\b"
+    r"|\b(you|it|that) must (be|feel|hurt|have been)\b|\b(can't|cannot|can only|can) imagine\b|\bi wish i could\b"
+    r"|\b(didn't|don't) deserve\b|\bdeserved? better\b|\btake your time\b|\bgo easy on yourself\b|\bgentle with yourself\b"
+    r"|\blet it (all )?out\b|\bhugs?\b|\bmy heart (goes|breaks|hurts)\b"
+)
+HARD = re.compile(
+    r"\b(that|this|it|what an?|how|so|such)\b[^.!?]{0,25}\b(hard|rough|tough|awful|terrible|horrible|painful|unfair|cruel|heartbreaking|"
+    r"brutal|rotten|sad|heavy|lonely|scary|frightening|exhausting|miserable|lousy|upsetting|frustrating|crushing|devastating|tragic|"
+    r"bitter|mean|stings?|hurts?|sucks?|aches?|a lot|blow|shock|loss|nightmare|shame|pity)\b"
+)
+PRAISE = r"great|awesome|amazing|wonderful|fantastic|excellent|brilliant|lovely|exciting|fun|cool|incredible"
+REJOICING = re.compile(
+    rf"\b(that|it|this)('s| is| sounds| must be)( like)?( so| really| just| pretty| such)?( an?)? ({PRAISE})\b"
+    rf"|\bsounds( so| really| like)? ({PRAISE})\b|\bhow ({PRAISE})\b|\b({PRAISE}|good|nice) (news|job|work|idea|choice|one)\b"
+    rf"|(^|[.!?] )({PRAISE}|nice|good)\s*[!,.]|\b(congrat\w*|yay|woo ?hoo|hoo?ray|cheers|well done|haha\w*|lol|hehe)\b"
+    r"|\b(happy|glad|delighted|thrilled|pleased) (for you|to hear)\b|\bgood for you\b|\bi love (that|it|this)\b|\bcan't wait\b"
+    r"|\bcelebrat\w*|\bwhat an? (win|joy|treat|triumph|relief)\b|[😀😁😂😃😄🎉🥳🤩]"
+)
+NEGATED = re.compile(r"\b(not|never|no(?![,.!])|isn't|wasn't|aren't|don't|doesn't|didn't|nothing|hardly)\b")
+# Words for one kind of trouble, so that "losing him" names "my dog died".
+TROUBLES = [re.compile(rf"\b({words})") for words in (
+    r"died|dead|death|dying|pass(ed|ing) away|los(t|s|e|ing)\b|grie[fv]|mourn|funeral|buried|put (him|her|it|them|\w+ \w+) down|gone\b",
+    r"left (me|him|her|you)|he left|she left|leaving|br(oke|eak) ?up|broken up|split|divorc|dumped|heartbr|ex\b|cheated",
+    r"lonel|alone|nobody|no one|by (my|your)self|friend|isolat|left out",
+    r"fail|reject|didn'?t get|turned down|not good enough|flunk|messed up|disappoint",
+    r"fired|laid off|layoff|job|boss|work\b|unemploy",
+    r"\bsad|down\b|low\b|empty|numb|gr[ae]y|hopeless|cr(y|ied|ying)|tears|depress|blue\b",
+    r"sick|ill\b|illness|hospi|cancer|diagnos|injur|pain\b|surgery|scan|doctor",
+    r"afraid|scared|fear|terrif|anxi|panic|worr|nerv",
+    r"angry|anger|furious|mad\b|unfair|rage",
+    r"home\b|homesick|house|far away|miss(ing)?\b",
+    r"forgot|ignor|invit|unseen",
+    r"tired|exhaust|burn(ed|t) out|sleep|stress|overwhelm|too much",
+)]
+
 
 def content(text: str) -> set:
     """The stems of the words that carry a topic."""
@@ -30,6 +75,38 @@ def on_topic(reply: str, said: str) -> bool:
 def comforts(reply: str, scores: dict) -> bool:
     """Whether a reply to a sad message answers the feeling: in words of comfort, and not in joy."""
     return bool(COMFORT.search(reply)) and scores["joy"] < 0.5
+
+
+def plain(text: str) -> str:
+    return text.lower().replace("’", "'")
+
+
+def affirmed(pattern: re.Pattern, text: str) -> bool:
+    """Whether a pattern is found without a negation in it or in the few words before it."""
+    return any(not NEGATED.search(text[max(0, found.start() - 12):found.end()]) for found in pattern.finditer(text))
+
+
+def sympathises(reply: str) -> bool:
+    return bool(SYMPATHY.search(plain(reply))) or affirmed(HARD, plain(reply))
+
+
+def rejoices(reply: str) -> bool:
+    return affirmed(REJOICING, plain(reply))
+
+
+def names_trouble(reply: str, said: str) -> bool:
+    """Whether a reply takes up a word of the message, or has another word for its kind of trouble."""
+    return on_topic(reply, said) or any(kind.search(plain(said)) and kind.search(plain(reply)) for kind in TROUBLES)
+
+
+def consoles(reply: str, said: str) -> bool:
+    """The second judge of comfort: sympathy that names the trouble, and no rejoicing."""
+    return sympathises(reply) and names_trouble(reply, said) and not rejoices(reply)
+
+
+def shares_joy(reply: str) -> bool:
+    """The second judge of joy."""
+    return rejoices(reply) and not sympathises(reply)
 
 
 def holds(reply: str, expected: list) -> bool:
@@ -53,3 +130,8 @@ def share(hits: list, draws: int = 1000) -> tuple:
     rng, count = random.Random(0), len(hits)
     means = sorted(sum(rng.choices(hits, k=count)) / count for _ in range(draws))
     return sum(hits) / count, means[int(draws * 0.025)], means[int(draws * 0.975)]
+
+
+def difference(ours: list, theirs: list) -> tuple:
+    """(mean, low, high) of ours − theirs, one value of each for the same person: the paired bootstrap draws persons."""
+    return share([a - b for a, b in zip(ours, theirs, strict=True)])

@@ -1,8 +1,11 @@
-"""Recipes: TOML files with every value that decides what training gives. Read with checks, so that a typo is an error."""
+"""Recipes: TOML files with every value that decides what training gives. Read with checks, so that a typo is an error, and so is a
+licence that the data do not have."""
 
+import re
 import tomllib
 from pathlib import Path
 
+from dataset import kind
 from dataset.problem import Problem
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -10,9 +13,11 @@ KNOWN = {
     "": {"template", "seed", "epochs", "max_tokens", "lora", "optimizer", "data", "keep"},
     "lora": {"r", "alpha", "dropout", "targets"},
     "optimizer": {"lr", "weight_decay", "warm_up", "schedule", "clip", "batch_tokens", "batch", "accumulate"},
-    "data": {"arthur", "persona_chat", "weigh", "augment", "licence", "commercial", "train", "test"},
+    "data": {"arthur", "persona_chat", "weigh", "augment", "licence", "commercial", "train", "test", "most_test"},
     "keep": {"every_steps"},
 }
+
+NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.I)
 
 
 def read(name: str) -> dict:
@@ -35,4 +40,16 @@ def read(name: str) -> dict:
         raise Problem(f"{path}: template `{recipe['template']}` is unknown", "Known: chat, text.")
     if recipe["optimizer"].get("schedule") not in ("cosine", "linear"):
         raise Problem(f"{path}: schedule `{recipe['optimizer'].get('schedule')}` is unknown", "Known: cosine, linear.")
+    licence = recipe["data"].get("licence", "")
+    if recipe["data"].get("commercial") and NON_COMMERCIAL.search(licence):
+        raise Problem(f"{path}: commercial = true, but the data's licence is `{licence}`", "Set commercial = false.")
     return recipe | {"name": path.stem}
+
+
+def check_origin(recipe: dict, dialogues: list) -> None:
+    """Refuses dialogues of `python -m dataset kind` under a recipe that would say of the adapter that they are free."""
+    data = recipe["data"]
+    own = next((d.id for d in dialogues if kind.is_own(d)), None)
+    if own and (data.get("commercial") or kind.LICENCE not in data.get("licence", "")):
+        raise Problem(f"dialogue `{own}` is under {kind.LICENCE}, and recipe `{recipe['name']}` does not say so",
+                      "Train with --recipe kind, or set the same licence and commercial = false as it does.")

@@ -24,12 +24,13 @@ from dataset.problem import Problem
 from dataset.prompts import ROOT
 
 SHIPPED = ROOT / "models/cache/SmolLM2-135M-Instruct.Q8_0.gguf"
+WRITTEN = "training/dialogues"
 
 
 class Data:
     """What a recipe trains on, encoded: the same list for the same seed and epoch."""
 
-    def __init__(self, recipe: dict, tokenizer, written: Path, chats: Path | None):
+    def __init__(self, recipe: dict, tokenizer, written: Path | None, chats: Path | None):
         self.most, settings = recipe["max_tokens"], recipe["data"]
         self.mixture, self.fixed = None, None
         if recipe["template"] == "text":
@@ -38,7 +39,10 @@ class Data:
             self.notes, self.sources = [], [settings["licence"]]
             return
         self.chat = encode.Chat(tokenizer)
-        self.mixture = Mixture(written, settings, chats)
+        if written:
+            settings = {name: value for name, value in settings.items() if name not in ("train", "test")}
+        self.mixture = Mixture(written or ROOT / settings.get("train", WRITTEN), settings, chats)
+        recipes.check_origin(recipe, self.mixture.train)
         self.notes, self.sources = self.mixture.notes, self.mixture.sources()
         self.held = [self.encoded(example) for example in self.mixture.held_out()]
 
@@ -203,7 +207,7 @@ def options_of(arguments):
     parser.add_argument("--recipe", default="smollm2", help="a name in training/recipes, or a .toml")
     parser.add_argument("--base", type=Path, default=SHIPPED, help="a .gguf or a Hugging Face folder")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; one that is there is gone on with")
-    parser.add_argument("--dialogues", type=Path, default=ROOT / "training/dialogues", help="JSONL, or a folder of it")
+    parser.add_argument("--dialogues", type=Path, help="JSONL, or a folder of it; default: the recipe's, else training/dialogues")
     parser.add_argument("--persona-chat", type=Path, default=os.environ.get("DIALOGUE_DATA") or None, help="default: DIALOGUE_DATA")
     parser.add_argument("--seed", type=int, help="instead of the recipe's")
     parser.add_argument("--threads", type=int, help="default: all cores")

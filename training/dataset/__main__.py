@@ -69,7 +69,7 @@ def main(arguments=None) -> int:
 
     made = command("convert", convert, help="hand-written text to JSONL")
     made.add_argument("files", nargs="+", type=Path)
-    made.add_argument("--out", type=Path, default=ROOT / "training/dialogues")
+    made.add_argument("--out", type=Path, required=True, help="folder; its general, warm, flirt and fix.jsonl are replaced")
     for name, run, text in (("report", show_report, "what a set is like"), ("gates", run_gates, "the quality gates")):
         made = command(name, run, help=text)
         made.add_argument("path", nargs="?", type=Path, default=ROOT / "training/dialogues")

@@ -1,6 +1,7 @@
 """EmpatheticDialogues and DailyDialog without the reference's faults: test stays apart, what also stands in validation or
 test leaves training, every dialogue has its mode, negative feelings are kept, and only the friend's turns will be learnt."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from .near import plain
 from .reference import raw
 from .store import LONGEST_TEXT, Dialogue
 
+LICENCE = "EmpatheticDialogues, CC BY-NC 4.0; DailyDialog, CC BY-NC-SA 4.0"
+# How `build` names a dialogue, by which its origin is known later.
+NAME = re.compile(r"(ed|dd)-(train|validation|test)-\d+")
 # EmpatheticDialogues' 32 contexts, as the emotions that the bot's scorer knows.
 CONTEXT_EMOTIONS = {
     "anger": "angry annoyed furious jealous",
@@ -38,6 +42,11 @@ def dialogue(name: str, said: list, emotions: list) -> Dialogue | None:
         return None
     turns = [(("person", "friend")[i % 2], text.replace("{", "(").replace("}", ")"), None if i % 2 else emotions[i]) for i, text in enumerate(said)]
     return Dialogue(name, mode_of([emotion for _, _, emotion in turns if emotion]), name, "any", [], turns)
+
+
+def is_own(dialogue: Dialogue) -> bool:
+    """Whether a dialogue comes from here, and so is under LICENCE."""
+    return bool(NAME.fullmatch(dialogue.id))
 
 
 def build(folder: Path) -> tuple:

@@ -8,7 +8,7 @@ from pathlib import Path
 from . import augment, persona_chat
 from .overlap import Overlap
 from .personas import Personas
-from .prompts import shipped_persona, system_text
+from .prompts import ROOT, shipped_persona, system_text
 from .split import split
 from .store import read_all
 
@@ -30,7 +30,8 @@ def weight(dialogue) -> int:
 
 
 class Mixture:
-    """`data` is the recipe's [data] table; `persona_chat_folder` may be None. `notes` tells what was left out, and why."""
+    """`data` is the recipe's [data] table; `persona_chat_folder` may be None. `notes` tells what was left out, and why. Held out is
+    the recipe's own test set, else a tenth of the topics."""
 
     def __init__(self, written: Path, data: dict, persona_chat_folder: Path | None = None):
         self.data, self.notes = data, []
@@ -41,6 +42,9 @@ class Mixture:
         if left := len(everything) - len(clean):
             self.notes.append(f"{left} dialogues left out: they share a text with training/evaluation")
         self.train, self.test = split(clean)
+        if "test" in data:
+            tests = read_all(ROOT / data["test"])
+            self.train, self.test = clean, tests[:: -(-len(tests) // data.get("most_test", len(tests)))]
         self.chats, wanted = [], data.get("persona_chat", 0)
         if wanted and persona_chat_folder and (persona_chat_folder / persona_chat.FILE).exists():
             self.chats = [d for d in persona_chat.read(persona_chat_folder) if not self.overlap.of(d)][:wanted]

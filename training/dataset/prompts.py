@@ -1,4 +1,5 @@
-"""The system text of a prompt, letter for letter as actors/src/prompt.rs writes it for chat templates."""
+"""The system text of a prompt, letter for letter as actors/src/prompt.rs writes it for chat templates. The line of what is known
+about the person is written by `ai-friend evaluate` alone: the bot does not keep such facts yet."""
 
 import tomllib
 from pathlib import Path

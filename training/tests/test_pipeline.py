@@ -16,6 +16,7 @@ import export
 import recipe as recipes
 import tiny
 import train
+from dataset import kind, store
 from dataset.prompts import ROOT
 
 BINARY = Path(os.environ.get("AI_FRIEND_BINARY", ROOT / "target/release/ai-friend"))
@@ -56,6 +57,22 @@ def test_a_tiny_llama_with_our_recipe(tmp_path, dtype):
     assert card["base_sha256"] == base.sha256(gguf) and card["template"] == "chat" and card["commercial"] is False
     tokenizer = base.tokenizer_of(gguf)
     compare(out, gguf, gguf, lora, lambda text: tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def test_the_kind_recipes_adapter_names_the_licences_of_its_data(tmp_path):
+    # The recipe's own file, but for where the data are; the held-out set is the data's own.
+    text = (recipes.FOLDER / "kind.toml").read_text()
+    for side in ("train", "test"):
+        made = [kind.dialogue(f"dd-{side}-{n}", [f"my day number {n} was long", "Sit down and tell the whole story."], ["joy"] * 2) for n in range(6)]
+        store.write(tmp_path / f"{side}.jsonl", made)
+        text = re.sub(rf'(?m)^{side} = .*$', f'{side} = "{tmp_path / side}.jsonl"', text)
+    (tmp_path / "kind.toml").write_text(text)
+    gguf, out, lora = tiny.llama_gguf(tmp_path / "tiny.gguf"), tmp_path / "run", tmp_path / "friend.gguf"
+    assert train.main(["--recipe", str(tmp_path / "kind.toml"), "--base", str(gguf), "--out", str(out), "--max-steps", "1", "--cpu"]) == 0
+    export.export(out, gguf, gguf, lora, BINARY, "tiny", "f32")
+    licence, data, commercial = base.fields_of(lora, "general.license", "friend.adapter.data", "friend.adapter.commercial")
+    assert commercial is False and data == kind.LICENCE and licence == f"non-commercial; data: {kind.LICENCE}"
+    assert json.loads((out / "run.json").read_text())["held_out"] is not None
 
 
 def test_a_tiny_gpt_neox_with_the_references_recipe(tmp_path):

@@ -58,11 +58,19 @@ def test_the_table_has_every_kind_and_mode_and_says_what_it_is_not():
     assert "FIX, replies shuffled (control)" in made and "GENERAL, echo (control)" in made and len(scorer.rows(arms)) == 9
 
 
-def test_evaluates_table_takes_the_rows_only_if_they_are_there():
+def test_evaluates_table_takes_the_rows_only_if_they_are_there_and_no_control_is_as_likely():
     arms = {name: {"losses": {"by mode": {}, "wrong persona costs": 0.0}, "facts": {}, "behaviour": {}} for name in ("base", "adapter")}
     assert "perplexity" not in evaluate.table(arms)
     for name, arm in scored()[1].items():
         arms[name] |= arm
+    # The fake engine finds the long replies less likely than their echo.
+    made = evaluate.table(arms)
+    assert "| perplexity" not in made and made.endswith(
+        "- perplexity under other.gguf: base 2.0, replies shuffled (control) 2.0, echo (control) 10.0; "
+        "adapter 1998.2, replies shuffled (control) 1998.2, echo (control) 10.0\n")
+    for arm in arms.values():
+        for kind in ("shuffled", "echo"):
+            arm["scorer"][kind] = {mode: told | {"loss": 9.0} for mode, told in arm["scorer"][kind].items()}
     assert "| perplexity under other.gguf, ALL |" in (made := evaluate.table(arms)) and made.endswith(f"\n\n{scorer.NOTE}\n")
 
 

@@ -16,6 +16,7 @@ import encode
 import recipe as recipes
 import tiny
 import train
+from dataset import kind, store
 from dataset.problem import Problem
 
 
@@ -27,7 +28,7 @@ def llama(tmp_path_factory):
 @pytest.fixture
 def ready(tmp_path, llama):
     """Arguments of a run on the tiny model, but for --out."""
-    return ["--recipe", str(tiny.recipe(tmp_path / "r.toml", "chat", '"all-linear"')), "--base", str(llama), "--cpu", "--threads", "2",
+    return ["--recipe", str(tiny.recipe(tmp_path / "r.toml", "chat", '"all-linear"')), "--base", str(llama), "--cpu", "--threads", "1",
             "--dialogues", str(tiny.write_dialogues(tmp_path / "d.jsonl"))]
 
 
@@ -136,7 +137,7 @@ def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(tmp_path):
 @pytest.mark.parametrize("change, told", [
     (("--base", "nowhere.gguf"), "there is no base model at nowhere.gguf"),
     (("--base", __file__), "neither a folder nor a .gguf"),
-    (("--recipe", "nothing"), "Known: reference, smollm2"),
+    (("--recipe", "nothing"), "Known: kind, reference, smollm2"),
     (("--dialogues", "nowhere.jsonl"), "nowhere.jsonl cannot be read"),
 ])
 def test_bad_arguments_are_told(tmp_path, ready, capsys, change, told):
@@ -154,6 +155,25 @@ def test_a_recipes_typo_is_told(tmp_path):
     path = tiny.recipe(tmp_path / "r.toml", "chat", '"all-linear"', extra="batch_token = 9")
     with pytest.raises(Problem, match=r"`batch_token` is unknown in \[optimizer\]"):
         recipes.read(str(path))
+
+
+def test_a_recipe_cannot_claim_commercial_use_of_non_commercial_data(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text((recipes.FOLDER / "kind.toml").read_text().replace("commercial = false", "commercial = true"))
+    with pytest.raises(Problem, match="commercial = true, but the data's licence is `EmpatheticDialogues, CC BY-NC 4.0"):
+        recipes.read(str(path))
+    made = recipes.read("kind")
+    assert made["data"]["commercial"] is False and made["data"]["licence"] == kind.LICENCE and made["template"] == "chat"
+
+
+@pytest.mark.parametrize("data", ["commercial = true", "commercial = false"])
+def test_non_commercial_dialogues_are_known_whatever_the_recipe_says(tmp_path, ready, capsys, data):
+    free = tiny.recipe(tmp_path / "free.toml", "chat", '"all-linear"', data=data)
+    made = [kind.dialogue(f"ed-train-{n}", [f"my day number {n} was long", "Sit down and tell the whole story."], ["joy"] * 2) for n in range(12)]
+    store.write(tmp_path / "kind.jsonl", made)
+    assert train.main([*ready, "--recipe", str(free), "--dialogues", str(tmp_path / "kind.jsonl"), "--out", str(tmp_path / "run")]) == 1
+    told = capsys.readouterr().err
+    assert "is under EmpatheticDialogues, CC BY-NC 4.0" in told and "recipe `free` does not say so" in told and not (tmp_path / "run").exists()
 
 
 def test_the_reference_recipe_holds_the_references_values():

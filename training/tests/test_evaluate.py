@@ -1,0 +1,231 @@
+"""The evaluation with a fake engine: what is told, what is left out and why, and what the measures count."""
+
+import json
+import math
+import random
+
+import pytest
+
+import controls
+import embedding
+import engine
+import evaluate
+import measures
+from dataset import store
+from dataset.prompts import ROOT
+
+# The second judge. Messages and replies are the tests' own.
+@pytest.mark.parametrize("said, reply", [
+    ("my rabbit died last night", "Oh no, I'm so sorry. Losing her must hurt."),
+    ("my rabbit died last night", "That’s awful. How long was the rabbit with you?"),
+    ("she broke up with me on the phone", "On the phone? That is such a cruel way to be left."),
+    ("nobody talks to me at lunch", "Being alone in a full room is a special kind of lonely. It's not your fault."),
+    ("i failed my finals", "Ouch. Failing after all those nights, no wonder you feel flat."),
+    ("i cant stop crying today", "Let it all out. Tears are fine here, and I'm right here with you."),
+])
+def test_what_consoles(said, reply):
+    assert measures.consoles(reply, said) and not measures.shares_joy(reply)
+
+
+@pytest.mark.parametrize("said, reply", [
+    ("my rabbit died last night", "That's great! Rabbits are amazing."),
+    ("my rabbit died last night", "Oh no. Congratulations on your rabbit!"),
+    ("my rabbit died last night", "Rabbits eat hay, grass and leafy vegetables."),
+    ("my rabbit died last night", "I'm sorry, but I can't help with rabbits."),
+    ("my rabbit died last night", "I'm so sorry about your exam."),
+    ("i failed my finals", "That's not so bad. Finals come every year."),
+    ("i failed my finals", "i failed my finals"),
+    ("i failed my finals", "…"),
+])
+def test_what_does_not_console(said, reply):
+    assert not measures.consoles(reply, said)
+
+
+@pytest.mark.parametrize("reply, joyful", [
+    ("Yay! When do you start?", True), ("How exciting, tell me about the boat.", True), ("Congratulations to you both.", True),
+    ("That is not great.", False), ("You start on Monday.", False), ("Great, oh no, that must hurt.", False),
+])
+def test_what_shares_joy(reply, joyful):
+    assert measures.shares_joy(reply) is joyful
+
+
+# Intervals.
+def test_a_paired_difference_is_surer_than_two_shares():
+    rng = random.Random(1)
+    before = [rng.random() for _ in range(60)]
+    after = [value + 0.05 + 0.01 * rng.random() for value in before]
+    mean, low, high = measures.difference(after, before)
+    assert 0.05 < low < mean < high < 0.06
+    one, other = measures.share(before), measures.share(after)
+    assert one[2] > other[1]  # apart, their intervals overlap
+    assert measures.difference(before, after)[2] < 0
+    with pytest.raises(ValueError):
+        measures.difference(before, after[1:])
+
+
+# The rule for measures with controls.
+def arm(replies, **kinds):
+    return controls.tell({"replies": replies, **kinds})
+
+
+GOOD = {"replies": [1] * 30 + [0] * 10, "echo": [0] * 36 + [1] * 4, "shuffled": [0] * 40}
+
+
+def test_a_measure_that_tells_replies_from_controls_is_told():
+    arms = {"base": {"comfort": arm(**GOOD)}, "adapter": {"comfort": arm([1] * 40, echo=[0] * 40, shuffled=[0] * 40)}}
+    labels = [row[0] for row in controls.rows(arms)]
+    assert labels == ["comfort", "comfort, replies shuffled (control)", "comfort, echo (control)"] and not controls.notes(arms)
+    assert controls.rows(arms)[0][2] == "100% (100%–100%)"
+    (label, told), = controls.differences(arms)
+    assert label == "comfort, adapter − base" and told.startswith("+25 points (+12 to +")
+
+
+@pytest.mark.parametrize("kind, values, shown", [
+    ("echo", [1] * 30 + [0] * 10, "echo (control) 75%"),                  # as good as the replies
+    ("echo", [1] * 40, "echo (control) 100%"),                            # better
+    ("shuffled", [0] * 12 + [1] * 28, "replies shuffled (control) 70%"),  # below, but within chance
+])
+def test_a_measure_is_left_out_where_a_control_does_not_rank_below(kind, values, shown):
+    # One arm is enough.
+    arms = {"base": {"comfort": arm(**GOOD | {kind: values}), "joy": arm(**GOOD)}, "adapter": {"comfort": arm(**GOOD), "joy": arm(**GOOD)}}
+    assert [row[0].split(",")[0] for row in controls.rows(arms)] == ["joy"] * 3
+    assert [row[0] for row in controls.differences(arms)] == ["joy, adapter − base"]
+    note, = controls.notes(arms)
+    assert note.startswith("comfort: base 75%, ") and shown in note
+    assert note.endswith("; adapter 75%, replies shuffled (control) 0%, echo (control) 10%")
+
+
+def test_nothing_vouches_for_a_measure_without_persons_or_controls():
+    assert not controls.sound({"base": arm([], echo=[])}) and not controls.sound({"base": arm([1] * 9)})
+    assert controls.notes({"base": {"joy": arm([1] * 9)}}) == ["joy: base 100%"]
+
+
+def test_a_likelier_control_is_found():
+    def told(replies, echo):
+        return {"replies": {"ALL": {"loss": replies}}, "echo": {"ALL": {"loss": echo}}}
+
+    assert controls.likelier({"base": told(2.0, 2.5), "adapter": told(2.0, 2.0)}) == [("adapter", "echo")]
+
+
+# Likeness of texts, with the shipped file.
+def related(layer):
+    """How often a written reply is more like its own message than like another of the same mode."""
+    wins = []
+    for mode in ("fix", "warm"):
+        pairs = [[text for _, text, _ in d.turns[:2]] for d in store.read(ROOT / f"training/dialogues/{mode}.jsonl")[::4][:30]]
+        encoder = embedding.Encoder([said for said, _ in pairs], layer=layer)
+        wins += [encoder.cosine(said, reply) > encoder.cosine(other, reply) for said, reply in pairs for other, _ in pairs if other != said]
+    return sum(wins) / len(wins)
+
+
+def test_the_embedding_tells_topics_apart_better_than_the_scorers_last_layer():
+    assert related(embedding.LAYER) > max(0.75, related(5))
+
+
+def test_a_cosine_is_one_of_the_same_text_and_of_nothing_is_sound():
+    encoder = embedding.Encoder(["hi there", "the soup was cold"])
+    assert encoder.cosine("my cat is ill", "my cat is ill") == pytest.approx(1)
+    assert encoder.cosine("my cat is ill", "the kitten is sick") > encoder.cosine("my cat is ill", "the train was late")
+    assert all(math.isfinite(encoder.cosine(text, "hi there")) for text in ("", "…", "word " * 3000))
+
+
+# The whole evaluation.
+class FakeEngine:
+    """The adapter consoles, takes up words and knows who it is; the base says the same to everybody."""
+
+    def __init__(self, binary, name, adapter):
+        self.name, self.adapter = name, adapter
+
+    def replies(self, conversations):
+        return [{"reply": self.reply(c) if self.adapter != "none" else "Hello.", "tokens": 3, "cut": False} for c in conversations]
+
+    def reply(self, conversation):
+        said = conversation["turns"][-1]["text"]
+        if "memory" in conversation:
+            return f"You told me: {conversation['memory']}"
+        return f"Oh no, “{said}”? That must hurt. I'm Arthur." if len(conversation["turns"]) == 1 else f"And {said}, then?"
+
+    def loss(self, conversations):
+        return {mode: {"conversations": 1, "tokens": 9, "loss": 2.5, "perplexity": 12.2} for mode in ("ALL", "FIX")}
+
+
+class FakeEncoder:
+    def __init__(self, reference):
+        self.reference = reference
+
+    def cosine(self, one, other):
+        return float(one in other or other in one)
+
+
+@pytest.fixture
+def evaluated(tmp_path, monkeypatch):
+    """Runs the evaluation, and gives its folder."""
+    monkeypatch.setattr(evaluate, "Engine", FakeEngine)
+    monkeypatch.setattr(evaluate.embedding, "Encoder", FakeEncoder)
+    monkeypatch.setattr(evaluate, "losses", lambda engine, *_: {"by mode": engine.loss([]), "wrong persona costs": 0.1})
+    calm = {label: 0.0 for label in ("anger", "disgust", "fear", "joy", "sadness", "surprise")}
+    monkeypatch.setattr(evaluate, "scores", lambda _, texts: [calm for _ in texts])
+
+    def run(*more):
+        assert evaluate.main(["--adapter", "a.gguf", "--out", str(tmp_path), *more]) == 0
+        return tmp_path
+
+    return run
+
+
+def rows_of(folder):
+    lines = (folder / "table.md").read_text().splitlines()
+    return {cells[0]: cells[1:] for line in lines if line.startswith("|") for cells in [line.strip("| ").split(" | ")]}
+
+
+def test_the_table_has_identity_by_fact(evaluated):
+    rows = rows_of(evaluated())
+    assert {name: rows[name][1][:4] for name in rows if name.startswith("identity")} == {
+        "identity": "30% ", "identity, name (30 probes)": "100%", "identity, job (30 probes)": "0% (", "identity, city (25 probes)": "0% (",
+        "identity, age (15 probes)": "0% ("}
+
+
+def test_a_quick_evaluation_asks_for_every_fact(evaluated):
+    rows = rows_of(evaluated("--quick", "20"))
+    assert {"identity, name (6 probes)", "identity, job (6 probes)", "identity, city (5 probes)", "identity, age (3 probes)"} <= set(rows)
+
+
+def test_a_few_are_taken_from_all_of_a_list():
+    assert evaluate.some(list(range(10)), 3) == [0, 3, 6] and evaluate.some([1, 2], 5) == evaluate.some([1, 2], None) == [1, 2]
+    assert evaluate.some([], 5) == []
+
+
+def test_measures_that_the_base_makes_senseless_are_left_out_with_a_note(evaluated):
+    folder = evaluated("--quick", "80")
+    rows, text = rows_of(folder), (folder / "table.md").read_text()
+    # "Hello." to everybody is as good as shuffled, so nothing is told of comfort; results.json still has it.
+    assert not [name for name in rows if name.startswith(("comfort", "on topic", "joy"))]
+    assert evaluate.LEFT_OUT in text and "\n- comfort after sadness, second judge: base 0%, replies shuffled (control) 0%" in text
+    told = json.loads((folder / "results.json").read_text())["adapter"]["controlled"]["comfort after sadness, second judge"]
+    assert told["means"]["replies"][0] > 0.8 and told["means"]["echo"][0] < 0.3
+
+
+def test_measures_are_told_where_both_arms_are_above_their_controls(evaluated, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "replies", lambda self, asked: [{"reply": self.reply(c), "tokens": 3, "cut": False} for c in asked])
+    rows = rows_of(evaluated("--quick", "80"))
+    assert rows["on topic (embedding, cosine)"] == ["1.000 (1.000–1.000)"] * 2
+    assert rows["on topic (embedding, cosine), replies shuffled (control)"] == ["0.000 (0.000–0.000)"] * 2
+    assert rows["comfort after sadness, second judge, adapter − base"] == ["+0 points (+0 to +0)"]
+    assert rows["memory used"] == ["100% (100%–100%)"] * 2 and "memory used, without the memory (control)" in rows
+
+
+def test_talks_are_drawn_by_the_seed(evaluated):
+    first = (evaluated("--quick", "30") / "transcripts.md").read_text()
+    assert first.count("| person | base | adapter |") == 4 and "4 of 30 talks, drawn by `random.Random(1)`" in first
+    assert first == (evaluated("--quick", "30") / "transcripts.md").read_text()
+    assert first != (evaluated("--quick", "30", "--seed", "2") / "transcripts.md").read_text()
+
+
+def test_a_talk_cannot_break_the_page():
+    log = [[("hi | you", "a\nb <|im_start|> ", False)]]
+    made = evaluate.excerpts({"base": log, "adapter": [[("hi | you", "", True)]]}, [{"mode": "FIX"}], seed=1)
+    assert "1 of 1 talks" in made and "| hi \\| you | a b &lt;\\|im_start\\|&gt; | … |\n" in made
+
+
+def test_nothing_is_scored_of_nothing(tmp_path):
+    assert engine.scores(tmp_path / "no such binary", []) == []
