@@ -3,7 +3,7 @@
 # GPU, which needs nvcc, CMake and cores, but neither Rust nor a network:
 #
 #   benches/gpu.sh pack    builds the binaries and puts them, their libraries and ggml's CUDA sources into target/gpu-bundle
-#   benches/gpu.sh cuda    compiles the CUDA backend (CUDA_ARCH, by default 90); stops after STAGE_SECONDS, run again to go on
+#   benches/gpu.sh cuda    compiles the CUDA backend (CUDA_ARCH, by default 90); stops after STAGE_SECONDS (540), run again to go on
 #   benches/gpu.sh bench   synthesises the models, checks logits against the CPU, runs the benchmarks, prints one table
 #   benches/gpu.sh         cuda, then bench
 #
@@ -15,8 +15,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 readonly bundle=${BUNDLE:-$root/target/gpu-bundle}
 readonly arch=${CUDA_ARCH:-90} stage_seconds=${STAGE_SECONDS:-540} models=${MODELS:-dolly-v2-3b dolly-v2-7b}
 readonly out=${OUT:-$root/benches/results}
-# What may travel to such a machine at once.
-readonly most_megabytes=64
+# Where what may travel to the machine is limited, MOST_MEGABYTES says so.
+readonly most_megabytes=${MOST_MEGABYTES:-1000000}
 
 pack() {
     cd "$root"

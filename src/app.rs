@@ -153,7 +153,8 @@ pub fn store(folder: &Path, config: &Config) -> Result<Arc<SqliteStore>> {
 
 /// What is said to people who may harm themselves.
 pub fn safety(config: &Config) -> Safety {
-    Safety { enabled: config.safety.enabled, answer: config.safety.answer.clone(), ..Safety::default() }
+    let safety = &config.safety;
+    Safety { enabled: safety.enabled, answer: safety.answer.clone(), patterns: safety.patterns.clone() }
 }
 
 /// Limits and times of all actors.

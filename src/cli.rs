@@ -107,6 +107,10 @@ pub enum Command {
     /// Simulated users against the real bot, over the emulator, with a report
     Load(Load),
     /// Measures the model on written conversations: loss of the replies, or its own replies
+    ///
+    /// Conversations come as JSON Lines: `{"mode":"FIX","memory":["their dog is called Biscuit"],"turns":[{"who":"person",
+    /// "text":"…"},{"who":"friend","text":"…"}]}`, with `"intro"` and `"seed"` where they should differ from the persona's
+    /// and from 0.
     Evaluate(evaluate::Evaluate),
     /// Shows settings
     Config(Config),

@@ -129,15 +129,16 @@ impl Config {
             self.supervision.backoff_max_ms >= self.supervision.backoff_min_ms,
             "supervision.backoff_max_ms must be at least supervision.backoff_min_ms",
         );
-        require(
-            !self.safety.enabled || !self.safety.answer.trim().is_empty(),
-            "safety.answer is empty: write an answer, or set safety.enabled = false",
-        );
         let listen = self.web.listen.as_ref();
         require(
             listen.is_none_or(|address| address.parse::<std::net::SocketAddr>().is_ok()),
             "web.listen must be an address and a port, such as \"127.0.0.1:9090\" or \"[::1]:9090\"",
         );
+        problems.extend(crate::app::safety(self).problems().into_iter().map(|message| Problem {
+            place: Place::Together,
+            setting: None,
+            message,
+        }));
         problems
     }
 }

@@ -1,6 +1,7 @@
 //! Written conversations beside a model: how likely it finds the friend's replies, and what it would reply itself.
 //!
-//! Prompts are written as the bot writes them (persona, mode, template), answers drawn by the same engine.
+//! Prompts are written as the bot writes them (persona, mode, template), answers drawn by the same engine. What is known
+//! about a person has a line of its own here, for adapters that are trained to use it; the bot does not fill one yet.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -127,7 +128,7 @@ pub fn read(file: &Path, persona: &Persona) -> Result<Vec<Conversation>> {
 }
 
 impl Conversation {
-    /// The prompt as the bot would write it.
+    /// The prompt as the bot would write it, and what is known about the person.
     fn prompt(&self, voice: Voice<'_>) -> Prompt {
         let mut persona = voice.persona.clone();
         if let Some(intro) = &self.intro {

@@ -80,7 +80,9 @@ pub async fn resolve_name(model: &str, config: &Config) -> Result<ResolvedModel>
         catalogue::Template::Dolly => TemplateKind::Dolly,
         catalogue::Template::Chat => TemplateKind::Chat,
     });
-    let mut commercial = entry.commercial;
+    let file = gguf.clone();
+    let merged = blocking(move || provenance::of_model(&file)).await?;
+    let mut commercial = if merged.commercial == Some(false) { Some(false) } else { entry.commercial };
     if let Some((path, _)) = &adapter {
         let persona = crate::app::persona(config)?.template;
         let bond = Bond { adapter: path.clone(), base: gguf.clone(), persona, listed: template };

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// A token id.
 pub type Token = u32;
 
-/// A lane: one sequence id of the KV cache.
+/// A lane: one sequence of tokens in the KV cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LaneId(pub u16);
 
@@ -54,7 +54,7 @@ pub trait Backend {
 pub struct Limits {
     /// Most tokens in one batch.
     pub batch_tokens: usize,
-    /// Lanes (sequence ids).
+    /// Lanes.
     pub lanes: usize,
     /// KV cells shared by all lanes.
     pub cells: usize,

@@ -298,7 +298,9 @@ impl<B: Backend> Batcher<B> {
                 let rest = &target[self.lanes.log(lane).len()..];
                 // No more than a batch holds is ever taken; but one token more tells that the prompt goes on.
                 let tokens = rest[..rest.len().min(most + 1)].to_vec();
-                work.push(Work { whose, lane, tokens, whole: active.sequence.to_compute() });
+                // A prefix may have been begun for somebody who is gone.
+                let whole = active.sequence.to_compute().max(rest.len());
+                work.push(Work { whose, lane, tokens, whole });
             }
         }
         work

@@ -4,7 +4,7 @@
 //! (2 cores, 135M model: twelve runs made a step of 24 rows and 50 prompt tokens take 360 ms instead of 240). Conversations
 //! come and go, so the lanes of a batch drift apart. Here they are brought together again: an empty lane begins where the
 //! others are, which costs nothing, and a lane that holds something is moved, which copies its whole stream. A move is
-//! made once the gaps since the last one have cost as much: at most twice what the best foresight would pay.
+//! made once the gaps of batches in a row have cost as much as it does; a gap of a moment moves nobody.
 
 use crate::backend::LaneId;
 
@@ -39,6 +39,9 @@ pub struct Move {
 
 /// Lanes brought in before one batch, at most: the copies are time in which nobody gets a token.
 const MOST_AT_ONCE: usize = 1;
+
+/// Gaps are remembered up to so many copies: when nobody can be moved for long, no flood of moves follows.
+const MOST_DEBT: f64 = 4.0;
 
 /// A stream that was part of one of so many last batches is left where it is: its conversation is likely to go on.
 const RESTING: u64 = 12;
@@ -103,7 +106,7 @@ impl Placement {
         let mut taking_part: Vec<StreamId> = lanes.iter().map(|lane| self.stream(*lane)).collect();
         taking_part.sort_unstable();
         let gaps = self.cost_of_gaps(&taking_part);
-        self.debt = if gaps > 0.0 { self.debt + gaps } else { 0.0 };
+        self.debt = if gaps > 0.0 { (self.debt + gaps).min(MOST_DEBT * self.costs.copy) } else { 0.0 };
         // Copies that are planned but not made yet change what is empty.
         let mut filled: Vec<bool> = self.all().map(|stream| !is_empty(stream)).collect();
         for _ in 0..MOST_AT_ONCE {
@@ -157,7 +160,8 @@ impl Placement {
         let holes = self.all().filter(|stream| inside(stream) && taking_part.binary_search(stream).is_err());
         let holes = holes.filter(rests);
         let hole = holes.min_by_key(|stream| (filled[stream.index()], self.used[stream.index()]))?;
-        let spares = self.all().filter(|stream| !filled[stream.index()] && !inside(stream));
+        let free = |stream: &StreamId| !filled[stream.index()] && taking_part.binary_search(stream).is_err();
+        let spares = self.all().filter(|stream| free(stream) && !inside(stream));
         let spare = spares.max_by_key(|stream| stream.0.abs_diff(self.middle.0));
         // Without a hole's content to put away, no spare is needed.
         let spare = if filled[hole.index()] { spare? } else { hole };

@@ -121,7 +121,7 @@ pub struct Request {
     pub min_new_tokens: u32,
     /// Most tokens of the answer, 1 or more.
     pub max_new_tokens: u32,
-    /// Seeds the draw: same seed, same prompt, same batch composition, same text.
+    /// Seeds the draw: same seed, same prompt, same tokens kept of the conversation, same batch composition, same text.
     pub seed: u64,
     /// Time from submission after which the request leaves with [`GenerateError::Expired`].
     pub time_limit: Duration,

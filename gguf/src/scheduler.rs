@@ -25,7 +25,7 @@ const OVERRUN: usize = 4;
 ///
 /// Each prompt in a step costs extra, and a prompt's rest costs a step more. So prompts are taken whole, the short ones
 /// first, and one that would leave little behind is taken whole too. With `oldest_first` the first
-/// begins: where every second step does so, no long prompt waits for ever, nor do short ones wait for it.
+/// begins: where one step of a few does so, no long prompt waits for ever, nor do short ones wait for it.
 pub fn chunks(remaining: &[usize], budget: usize, room: usize, oldest_first: bool) -> Vec<usize> {
     let mut given = vec![0; remaining.len()];
     let Some(oldest) = remaining.iter().position(|tokens| *tokens > 0) else { return given };
@@ -65,6 +65,8 @@ const FEW_STEPS: usize = 4;
 const LEAST_SHARE: f64 = 0.4;
 /// And this share of the target is always there for it.
 const LEAST_OF_TARGET: f64 = 0.15;
+/// A prompt's token costs at least this share of any token.
+const CHEAPEST: f64 = 0.25;
 /// So many who decode count as much as one who waits for his first token.
 const PATIENCE: f64 = 8.0;
 
@@ -79,10 +81,16 @@ impl Pace {
     pub fn observe(&mut self, rows: usize, prefill: usize, elapsed: Duration) {
         let elapsed = elapsed.as_secs_f64();
         self.steps.add((rows + prefill) as f64, elapsed);
+        let decode = self.decode_time(rows);
         if prefill == 0 {
             self.decoding.add(rows as f64, elapsed);
-        } else if self.decoding.knows() {
-            self.prompts.add(prefill as f64, (elapsed - self.decode_time(rows)).max(0.0));
+        } else if !self.decoding.knows() {
+            // What the prompts' share is cannot be told yet.
+        } else if elapsed < decode {
+            // Decoding alone took less, then: where all steps without prompts had few rows, many are believed too dear.
+            self.decoding.add(rows as f64, elapsed);
+        } else {
+            self.prompts.add(prefill as f64, elapsed - decode);
         }
     }
 
@@ -111,7 +119,9 @@ impl Pace {
     /// Prompt tokens that add so many seconds to a step.
     fn tokens(&self, seconds: f64, rows: usize) -> usize {
         let tokens = if self.prompts.knows() {
-            self.prompts.tokens(seconds)
+            // However cheap they seem, what a token costs in all steps bounds it.
+            let most = self.steps.slope().map_or(f64::INFINITY, |token| seconds / (token * CHEAPEST).max(1e-9));
+            self.prompts.tokens(seconds).min(most)
         } else if let Some(token) = self.steps.slope() {
             seconds / token.max(1e-9)
         } else {
@@ -228,7 +238,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn short_prompts_pass_a_long_one_in_every_second_step() {
+    fn short_prompts_pass_a_long_one_unless_it_is_its_turn() {
         assert_eq!(chunks(&[1500, 20, 30], 100, 512, false), [50, 20, 30]);
         assert_eq!(chunks(&[1500, 20, 30], 100, 512, true), [100, 0, 0]);
         assert_eq!(chunks(&[1500, 200, 30], 100, 512, false), [0, 70, 30], "what is short for its age");
@@ -292,6 +302,24 @@ mod tests {
             prefill = pace.prefill(7, 24, 99);
         }
         assert!(prefill > 40, "{prefill}");
+    }
+
+    #[test]
+    fn a_crowd_after_one_user_does_not_make_prompts_look_free() {
+        // Steps take 13 ms and 3.9 ms a row or prompt token; for a while one user decodes, then every step has prompts.
+        let took = |rows: usize, prefill: usize| Duration::from_micros(13_000 + 3_900 * (rows + prefill) as u64);
+        let mut pace = Pace::new(Duration::from_millis(400), 512);
+        for _ in 0..100 {
+            pace.observe(1, 0, took(1, 0));
+        }
+        let mut prefill = 60;
+        for _ in 0..8 {
+            pace.observe(30, prefill, took(30, prefill));
+            prefill = pace.prefill(30, 4, 60);
+        }
+        let step = took(30, prefill);
+        assert!(step < Duration::from_millis(500), "{prefill} tokens beside 30 rows: {step:?}");
+        assert!(prefill >= 25, "{prefill}: and those who wait are not starved either");
     }
 
     #[test]

@@ -33,17 +33,25 @@ pub struct Team {
     /// The same of the trial that is on.
     trial: Option<Vec<f64>>,
     until_trial: u32,
+    /// Fewest seconds a token of steps with prompts.
+    prompts: Option<f64>,
+    /// Steps with prompts in a row that took much longer.
+    slow: usize,
 }
 
 impl Default for Team {
     fn default() -> Self {
-        Self { whole: true, size: 0, recent: Vec::new(), trial: None, until_trial: SOON / 4 }
+        Self { whole: true, size: 0, recent: Vec::new(), trial: None, until_trial: SOON / 4, prompts: None, slow: 0 }
     }
 }
 
 impl Team {
-    /// Whether all threads should compute the coming step of so many tokens; else one does.
-    pub fn whole(&mut self, tokens: usize) -> bool {
+    /// Whether all threads should compute the coming step of so many tokens; else one does. With `prompts` among them nothing
+    /// is tried: such a step is long already, and everybody waits for it.
+    pub fn whole(&mut self, tokens: usize, prompts: bool) -> bool {
+        if prompts {
+            return self.whole;
+        }
         let size = size(tokens);
         if size != self.size {
             self.size = size;
@@ -57,8 +65,11 @@ impl Team {
     }
 
     /// The step that was asked about took so long.
-    pub fn observe(&mut self, tokens: usize, elapsed: Duration) {
+    pub fn observe(&mut self, tokens: usize, prompts: bool, elapsed: Duration) {
         let each = elapsed.as_secs_f64() / tokens.max(1) as f64;
+        if prompts {
+            return self.observe_prompts(each);
+        }
         self.until_trial = self.until_trial.saturating_sub(1);
         let Some(trial) = &mut self.trial else {
             if self.recent.len() == KNOWN {
@@ -89,6 +100,23 @@ impl Team {
     }
 }
 
+impl Team {
+    /// Steps with prompts are of many sizes, and cost about the same a token. Where some in a row suddenly cost several
+    /// times as much, a thread is being waited for: one goes on alone, until steps without prompts show what is faster.
+    fn observe_prompts(&mut self, each: f64) {
+        let usual = self.prompts.unwrap_or(each);
+        self.prompts = Some(usual.min(each));
+        self.slow = if self.whole && each > usual * SUDDEN { self.slow + 1 } else { 0 };
+        if self.slow >= KNOWN {
+            self.whole = false;
+            self.slow = 0;
+            self.recent.clear();
+            self.trial = None;
+            self.until_trial = SOON;
+        }
+    }
+}
+
 fn shortest(times: &[f64]) -> f64 {
     times.iter().copied().fold(f64::INFINITY, f64::min)
 }
@@ -107,8 +135,8 @@ mod tests {
     /// Makes steps of `tokens` on a machine that takes `whole` or `one` milliseconds for each; says what they took in all.
     fn run(team: &mut Team, steps: usize, tokens: usize, whole: u64, one: u64) -> Duration {
         let step = |team: &mut Team| {
-            let took = Duration::from_millis(if team.whole(tokens) { whole } else { one });
-            team.observe(tokens, took);
+            let took = Duration::from_millis(if team.whole(tokens, false) { whole } else { one });
+            team.observe(tokens, false, took);
             took
         };
         (0..steps).map(|_| step(team)).sum()
@@ -118,7 +146,7 @@ mod tests {
     fn alone_on_the_machine_all_threads_compute_and_trials_cost_little() {
         let mut team = Team::default();
         let took = run(&mut team, 5000, 8, 10, 19);
-        assert!(team.whole(8));
+        assert!(team.whole(8, false));
         assert!(took < Duration::from_millis(5000 * 10 * 103 / 100), "{took:?}");
     }
 
@@ -128,10 +156,10 @@ mod tests {
         run(&mut team, 200, 8, 10, 19);
         // Whole steps now take thirty times as long: few of them are suffered.
         let took = run(&mut team, 1000, 8, 300, 22);
-        assert!(!team.whole(8));
+        assert!(!team.whole(8, false));
         assert!(took < Duration::from_millis(1000 * 22 * 110 / 100), "{took:?}");
         run(&mut team, 1100, 8, 10, 19);
-        assert!(team.whole(8));
+        assert!(team.whole(8, false));
     }
 
     #[test]
@@ -147,7 +175,7 @@ mod tests {
         run(&mut team, 100, 32, 100, 190);
         run(&mut team, 1, 32, 900, 190);
         run(&mut team, 20, 32, 100, 190);
-        assert!(team.whole(32));
+        assert!(team.whole(32, false));
     }
 
     #[test]
@@ -155,8 +183,51 @@ mod tests {
         let mut team = Team::default();
         for step in 0..1000 {
             let tokens = if step % 2 == 0 { 8 } else { 200 };
-            assert!(team.whole(tokens));
-            team.observe(tokens, Duration::from_millis(10));
+            assert!(team.whole(tokens, false));
+            team.observe(tokens, false, Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn nothing_is_tried_while_somebody_waits_for_a_first_word() {
+        let mut team = Team::default();
+        for step in 0..500 {
+            let tokens = 40 + step % 50;
+            assert!(team.whole(tokens, true));
+            team.observe(tokens, true, Duration::from_millis(3 * tokens as u64));
+        }
+    }
+
+    #[test]
+    fn a_trial_goes_on_after_a_step_with_prompts() {
+        let mut team = Team::default();
+        // Alternating; one thread is the faster one.
+        for _ in 0..40 {
+            let whole = team.whole(8, false);
+            team.observe(8, false, Duration::from_millis(if whole { 20 } else { 10 }));
+            team.whole(8, true);
+            team.observe(8, true, Duration::from_millis(25));
+        }
+        assert!(!team.whole(8, true));
+    }
+
+    #[test]
+    fn a_neighbour_is_noticed_even_where_every_step_has_prompts() {
+        let mut team = Team::default();
+        for busy in [false, true] {
+            for step in 0..50 {
+                let tokens = 40 + step % 50;
+                let whole = team.whole(tokens, true);
+                let each = if whole && busy {
+                    30
+                } else if whole {
+                    3
+                } else {
+                    6
+                };
+                team.observe(tokens, true, Duration::from_millis(each * tokens as u64));
+            }
+            assert_eq!(team.whole(40, true), !busy);
         }
     }
 

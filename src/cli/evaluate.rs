@@ -13,10 +13,6 @@ pub struct Evaluate {
 }
 
 /// What can be evaluated.
-///
-/// Conversations come as JSON Lines: `{"mode":"FIX","memory":["their dog is called Biscuit"],"turns":[{"who":"person",
-/// "text":"…"},{"who":"friend","text":"…"}]}`, with `"intro"` and `"seed"` where they should differ from the persona's
-/// and from 0.
 #[derive(Clone, Debug, Subcommand)]
 pub enum EvaluateCommand {
     /// Prints the loss (nats per token) and perplexity of the friend's replies, for each mode and in all

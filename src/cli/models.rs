@@ -138,7 +138,7 @@ pub struct Add {
     /// The form in which it is served [default: Q4_K_M]
     #[arg(long, value_name = "TYPE")]
     pub quantisation: Option<QuantType>,
-    /// How prompts are written for it [default: dolly]
+    /// How prompts are written for it [default: chat where the GGUF has a chat template, else dolly]
     #[arg(long, value_enum)]
     pub template: Option<TemplateName>,
     /// Its licence, for the list

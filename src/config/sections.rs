@@ -30,9 +30,10 @@ sections! {
 
     /// The language model and the engine that batches everyone's answers.
     Model in "model" {
-        /// A name of the catalogue (`ai-friend models list`), a .gguf file, or a model folder.
+        /// A name of the catalogue (`ai-friend models list`), a .gguf file, a Hugging Face folder of a GPT-NeoX, or a PEFT
+        /// folder with its base.
         name: String = "smollm2-135m-instruct".to_owned(), env "MODEL";
-        /// A LoRA adapter in GGUF, instead of the catalogue's.
+        /// A LoRA adapter instead of the catalogue's: a .gguf, or a PEFT folder.
         adapter: Option<PathBuf> = None;
         /// How strongly the adapter acts; 1 is as trained.
         adapter_scale: f32 = 1.0, -8.0..=8.0;
@@ -145,6 +146,8 @@ sections! {
         enabled: bool = true;
         /// The answer. Name the helplines of your users' countries.
         answer: String = SAFETY_ANSWER.to_owned();
+        /// More regular expressions (Rust's syntax, case ignored) that say so, for languages other than English.
+        patterns: Vec<String> = Vec::new();
     }
 
     /// The log. It never holds message text.

@@ -280,6 +280,24 @@ impl<T: Setting> Setting for Option<T> {
     }
 }
 
+/// In the environment as in the file: `["one", "two"]`.
+impl Setting for Vec<String> {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let list = match raw {
+            Raw::Toml(value) => Some(value.clone()),
+            Raw::Text(text) => {
+                toml::from_str::<toml::Table>(&format!("list = {text}")).ok().and_then(|mut all| all.remove("list"))
+            }
+        };
+        let texts = list.and_then(|list| list.try_into().ok());
+        texts.map_or_else(|| wrong("a list of texts in quotes, such as [\"one\", \"two\"]", raw), Ok)
+    }
+
+    fn show(&self) -> Option<Value> {
+        Some(Value::Array(self.iter().cloned().map(Value::String).collect()))
+    }
+}
+
 impl Setting for Label {
     fn read(raw: &Raw) -> Result<Self, String> {
         let text = String::read(raw)?;

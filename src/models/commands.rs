@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use friend_gguf::catalogue::{Adapter, Base, Entry, Template, check_name};
+use friend_gguf::convert::format::GgufFile;
 use friend_gguf::convert::{
     Dtype, LoraOptions, MergeOptions, ModelOptions, Provenance, Summary, SynthesizeOptions, convert_lora,
     convert_model, merge, preflight, synthesize,
@@ -144,7 +145,10 @@ fn add_entry(add: &Add, config: &Config, out: &mut dyn Write) -> Result<()> {
     let mut entry = match (old, base) {
         (Some(old), None) => old,
         (Some(old), Some(base)) => Entry { base, requantise: false, ..old },
-        (None, Some(base)) => super::made_up(add.name.clone(), base, super::default_quantisation(u64::MAX)?),
+        (None, Some(base)) => {
+            let template = template_of(&library, &base)?;
+            Entry { template, ..super::made_up(add.name.clone(), base, super::default_quantisation(u64::MAX)?) }
+        }
         (None, None) => bail!("`{}` is new: say where its weights are with --base", add.name),
     };
     if let Some(adapter) = &add.adapter {
@@ -181,6 +185,18 @@ fn base_of(library: &Library, text: &str) -> Result<Base> {
         Ok(repo) => Ok(Base { hub: Some(repo.to_string()), ..Base::default() }),
         Err(_) => bail!("`{text}` is no name of the catalogue, no folder, no GGUF, and no repository (owner/name)"),
     }
+}
+
+/// How prompts are written for a base that nobody said it of: as its entry says, or by its own chat template where it has one.
+fn template_of(library: &Library, base: &Base) -> Result<Template> {
+    if let Some(name) = &base.model {
+        return Ok(library.entry(name)?.template);
+    }
+    let own = match &base.path {
+        Some(file) if file.is_file() => GgufFile::open(file)?.metadata.text("tokenizer.chat_template").is_some(),
+        _ => false,
+    };
+    Ok(if own { Template::Chat } else { Template::Dolly })
 }
 
 fn adapter_of(text: &str, scale: f32) -> Result<Adapter> {

@@ -27,6 +27,27 @@ pub struct Bond {
     pub listed: Option<TemplateKind>,
 }
 
+/// What a model says of an adapter that was merged into it. One that may not be used commercially is told in the log.
+///
+/// # Errors
+/// A file that cannot be read, or says it brokenly.
+pub fn of_model(gguf: &Path) -> Result<Provenance> {
+    let said = Provenance::of(gguf)?;
+    if said.commercial == Some(false) {
+        tell(gguf, &said, "this model may not be used commercially");
+    }
+    Ok(said)
+}
+
+fn tell(file: &Path, said: &Provenance, what: &str) {
+    tracing::warn!(
+        file = %file.display(),
+        licence = said.licence.as_deref().unwrap_or("unknown"),
+        data = said.data.as_deref().unwrap_or("unknown"),
+        "{what}"
+    );
+}
+
 impl Bond {
     /// Reads what the adapter says of itself, and refuses it where that does not fit. One that may not be used
     /// commercially is told in the log.
@@ -42,12 +63,7 @@ impl Bond {
             self.check_template(wanted)?;
         }
         if said.commercial == Some(false) {
-            tracing::warn!(
-                adapter = %self.adapter.display(),
-                licence = said.licence.as_deref().unwrap_or("unknown"),
-                data = said.data.as_deref().unwrap_or("unknown"),
-                "this adapter may not be used commercially"
-            );
+            tell(&self.adapter, &said, "this adapter may not be used commercially");
         }
         Ok(said)
     }

@@ -1,4 +1,4 @@
-//! The mission's own model path through the whole bot: a GPT-NeoX checkpoint and its LoRA out of Hugging Face folders,
+//! Dolly's path through the whole bot: a GPT-NeoX checkpoint and its LoRA out of Hugging Face folders,
 //! the reference's prompt, the reference's stops; over HTTP against the emulator, with the real tokenizer.
 
 mod bot;

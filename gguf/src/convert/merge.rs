@@ -11,6 +11,7 @@ use super::layout::{Layout, RowOrder};
 use super::lora::open_peft;
 use super::model::{Base, Dtype, RowSource, Summary, write};
 use super::progress::Progress;
+use super::provenance::Provenance;
 
 /// What to merge.
 #[derive(Clone, Debug)]
@@ -35,7 +36,7 @@ pub fn merge(options: &MergeOptions, progress: &mut dyn Progress) -> Result<Summ
     if !options.scale.is_finite() {
         return Err(ConvertError::Unsupported(format!("the scale {} is no number to merge with", options.scale)));
     }
-    let (base, layout) = if options.base.is_dir() {
+    let (mut base, layout) = if options.base.is_dir() {
         (Base::of_folder(&options.base, options.dtype)?, Layout::of_folder(&options.base)?)
     } else {
         of_gguf(&options.base, options.dtype)?
@@ -48,6 +49,7 @@ pub fn merge(options: &MergeOptions, progress: &mut dyn Progress) -> Result<Summ
     check_fit(&adapter, |name| {
         base.tensors.iter().map(|tensor| &tensor.plan).find(|plan| plan.name == name).map(|plan| &plan.dims[..])
     })?;
+    Provenance::of(&options.adapter)?.add_to_merged(&mut base.metadata);
     write(&base, Some((&adapter, options.scale)), &options.output, progress)
 }
 

@@ -124,6 +124,33 @@ impl Provenance {
         }
     }
 
+    /// Sets the keys of a base that the adapter was merged into: what it was trained on and may be used for goes with its
+    /// changes. What would make the whole an adapter of another base stays out.
+    pub(crate) fn add_to_merged(&self, metadata: &mut Metadata) {
+        // Both texts, where both fit; what the adapter says is never dropped.
+        let joined = |key: &str, own: &Option<String>, between: &str| {
+            let base = metadata.text(key).filter(|text| is_plain_text(text));
+            match (base, own) {
+                (Some(base), Some(own)) if base != own => Some(format!("{base}{between}{own}"))
+                    .filter(|both| is_plain_text(both))
+                    .or_else(|| Some(own.clone())),
+                (base, own) => own.clone().or(base.map(str::to_owned)),
+            }
+        };
+        let merged = Self {
+            licence: joined(LICENCE, &self.licence, "; the adapter merged into it: "),
+            data: joined(DATA, &self.data, "; "),
+            recipe: joined(RECIPE, &self.recipe, "; "),
+            // What an earlier adapter forbade stays forbidden.
+            commercial: match metadata.get(COMMERCIAL) {
+                Some(MetaValue::Bool(false)) => Some(false),
+                _ => self.commercial,
+            },
+            ..Self::default()
+        };
+        merged.add_to(metadata);
+    }
+
     fn checked(mut self) -> Result<Self, String> {
         let texts = [
             ("name", &self.name),
@@ -171,6 +198,26 @@ mod tests {
         assert_eq!(metadata.text("friend.adapter.template"), Some("chat"));
         assert_eq!(Provenance::of_metadata(&metadata, &blame()).unwrap(), said);
         assert_eq!(Provenance::parse("{}", &blame()).unwrap(), Provenance::default());
+    }
+
+    #[test]
+    fn a_merged_model_says_what_its_adapter_said_and_is_no_adapter() {
+        let said =
+            Provenance::parse(&WHOLE.replace("true", "false").replace("Apache-2.0", "CC BY-NC 4.0"), &blame()).unwrap();
+        let mut metadata = Metadata::default();
+        metadata.set(NAME, MetaValue::Text("SmolLM2".into()));
+        metadata.set(LICENCE, MetaValue::Text("apache-2.0".into()));
+        said.add_to_merged(&mut metadata);
+        let merged = Provenance::of_metadata(&metadata, &blame()).unwrap();
+        assert_eq!(merged.commercial, Some(false));
+        assert_eq!(merged.licence.as_deref(), Some("apache-2.0; the adapter merged into it: CC BY-NC 4.0"));
+        assert_eq!((merged.name.as_deref(), merged.data.as_deref()), (Some("SmolLM2"), Some("written for it")));
+        assert_eq!((merged.base_sha256, merged.template), (None, None));
+        // Another adapter that allows it does not lift what the first forbids.
+        Provenance::parse(WHOLE, &blame()).unwrap().add_to_merged(&mut metadata);
+        let twice = Provenance::of_metadata(&metadata, &blame()).unwrap();
+        assert_eq!(twice.commercial, Some(false));
+        assert!(twice.licence.unwrap().contains("CC BY-NC 4.0; the adapter merged into it: Apache-2.0"));
     }
 
     #[test]

@@ -94,11 +94,14 @@ impl<'model> LlamaBackend<'model> {
         let mut lanes: Vec<LaneId> = batch.entries().iter().map(|entry| entry.lane).collect();
         lanes.sort_unstable();
         lanes.dedup();
-        for lane in batch.entries().iter().filter(|entry| entry.position == 0).map(|entry| entry.lane) {
-            self.settle(lane);
-        }
         let context = &self.context;
         let Some(placement) = &mut self.placement else { return };
+        // Those that begin with this batch are empty still, and must not be given each other's place.
+        let mut begun: Vec<StreamId> = Vec::new();
+        for lane in batch.entries().iter().filter(|entry| entry.position == 0).map(|entry| entry.lane) {
+            placement.settle(lane, |stream| held(context, stream) == 0 && !begun.contains(&stream));
+            begun.push(placement.stream(lane));
+        }
         let moves = placement.gather(&lanes, |stream| held(context, stream) == 0);
         self.moves += moves.len() as u64;
         for step in moves {
@@ -173,7 +176,8 @@ fn costs(context: &Context<'_>) -> Costs {
     let cells = context.limits.cells as f64 / context.limits.lanes.max(1) as f64;
     // Keys and values, of two bytes each.
     let stream = cells * f64::from(model.n_layer()) * width * 4.0;
-    Costs { run, copy: run * 2.0 * stream / (model.size() as f64).max(1.0) }
+    // A copy also makes llama.cpp build its graph anew: about what a row costs.
+    Costs { run, copy: 1.0 + run * 2.0 * stream / (model.size() as f64).max(1.0) }
 }
 
 impl Backend for LlamaBackend<'_> {
@@ -201,7 +205,8 @@ impl Backend for LlamaBackend<'_> {
         let started = Instant::now();
         self.fill(batch)?;
         if let Some(team) = &mut self.team {
-            openmp::use_all_threads(team.whole(batch.entries().len()));
+            let tokens = batch.entries().len();
+            openmp::use_all_threads(team.whole(tokens, batch.rows() < tokens));
         }
         let decoded = self.context.context.decode(&mut self.batch).map_err(|error| match error {
             LlamaDecodeError::NoKvCacheSlot => DecodeError::NoRoom,
@@ -213,7 +218,8 @@ impl Backend for LlamaBackend<'_> {
         self.context.context.synchronize();
         let elapsed = started.elapsed();
         if let Some(team) = &mut self.team {
-            team.observe(batch.entries().len(), elapsed);
+            let tokens = batch.entries().len();
+            team.observe(tokens, batch.rows() < tokens, elapsed);
         }
         Ok(elapsed)
     }

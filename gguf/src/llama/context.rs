@@ -169,6 +169,12 @@ pub(super) fn streams(model: &LlamaModel, config: &EngineConfig) -> Result<Optio
     let needed = config.slots + prefixes + SPARE_STREAMS;
     match config.kv_layout {
         KvLayout::Unified => Ok(None),
+        KvLayout::Auto if needed > MOST_LANES => Ok(None),
+        KvLayout::Split if needed > MOST_LANES => Err(StartError::Setting(format!(
+            "slots is {}, and with kv_layout = \"split\" may be {} at most",
+            config.slots,
+            MOST_LANES - prefixes - SPARE_STREAMS
+        ))),
         KvLayout::Auto if streams < needed => {
             let wanted = u64::from(needed) * u64::from(stream);
             tracing::info!(
