@@ -13,19 +13,11 @@ install() {
     python3 -m pip --python "$python" install --quiet --no-compile --disable-pip-version-check "$@" >&2
 }
 
-# Without an NVIDIA driver CUDA's libraries are of no use: PyTorch's own index has a build without them. Where it is not
-# reached, PyPI's serves as well.
-install_cpu_torch() {
-    ! have nvidia-smi && install --no-deps --retries 1 --timeout 20 --index-url https://download.pytorch.org/whl/cpu \
-        "$(grep '^torch==' <<<"$wanted")" 2>/dev/null
-}
-
 if [[ ! -x $python || $(cat "$done" 2>/dev/null) != "$wanted" ]]; then
     have python3 || fail "there is no python3" "Install Python 3.11 (Debian: apt-get install python3 python3-pip)."
-    say "installing the Python packages to train a friend (once; PyTorch with CUDA's libraries is about 3 GB, without 200 MB)"
+    say "installing the Python packages to train a friend (once; PyTorch with CUDA's libraries is about 3 GB)"
     # --without-pip: Debian's python3 has no ensurepip; the pip that is there installs into the environment.
     [[ -x $python ]] || python3 -m venv --clear --without-pip "$root/target/python-training"
-    install_cpu_torch || note "PyTorch with CUDA's libraries, from PyPI"
     install --requirement /dev/stdin <<<"$wanted" ||
         fail "the Python environment for training could not be installed" \
             "pip's message is above. It needs PyPI, and up to 7 GB in target/python-training; started again, it goes on."
