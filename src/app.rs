@@ -15,7 +15,7 @@ use friend_actors::ports::{Engine, Messenger, Scorer, Store};
 use friend_actors::prompt::Template;
 use friend_actors::safety::Safety;
 use friend_actors::supervisor::Intensity;
-use friend_gguf::request::{EngineConfig, KvLayout};
+use friend_gguf::request::{EngineConfig, KvKeys, KvLayout};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::onnx::{OnnxConfig, OnnxScorer};
@@ -48,6 +48,18 @@ impl Mind {
         Ok(Self { persona, engine, template, scorer })
     }
 
+    /// The same for a single conversation, which needs no cache for many.
+    ///
+    /// # Errors
+    /// As [`Mind::load`].
+    pub fn load_for_one(config: &Config) -> Result<Self> {
+        let mut config = config.clone();
+        if config.model.kv_tokens == 0 {
+            config.model.kv_tokens = config.model.context_tokens * SINGLE_CONTEXTS;
+        }
+        Self::load(&config)
+    }
+
     /// Puts the parts together for one messenger and store.
     pub fn parts(&self, bot: i64, messenger: Arc<dyn Messenger>, store: Arc<dyn Store>, config: &Config) -> Parts {
         Parts {
@@ -62,6 +74,9 @@ impl Mind {
         }
     }
 }
+
+/// Contexts that a single conversation's cache has room for: it is read under several modes' prefixes.
+const SINGLE_CONTEXTS: u32 = 4;
 
 /// The language model, started, and how it is written to.
 pub struct Thinker {
@@ -246,6 +261,11 @@ fn engine_config(config: &Config, resolved: &crate::models::ResolvedModel) -> En
             crate::config::KvLayout::Auto => KvLayout::Auto,
             crate::config::KvLayout::Unified => KvLayout::Unified,
             crate::config::KvLayout::Split => KvLayout::Split,
+        },
+        kv_keys: match model.kv_keys {
+            crate::config::KvKeys::Auto => KvKeys::Auto,
+            crate::config::KvKeys::F16 => KvKeys::F16,
+            crate::config::KvKeys::Q8_0 => KvKeys::Q8_0,
         },
         batch_tokens: model.batch_tokens,
         queue: model.queue_requests,

@@ -118,8 +118,8 @@ impl Config {
         );
         require(model.lanes >= model.slots, "model.lanes must be at least model.slots: every answer needs a lane");
         require(
-            model.kv_tokens >= model.context_tokens,
-            "model.kv_tokens must be at least model.context_tokens, or no conversation can fill its context",
+            model.kv_tokens == 0 || model.kv_tokens >= model.context_tokens,
+            "model.kv_tokens must be 0 (as many as suit the memory) or at least model.context_tokens, or no conversation can fill its context",
         );
         require(
             talk.burst_max_ms >= talk.burst_quiet_ms,

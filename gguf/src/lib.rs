@@ -13,6 +13,7 @@ pub mod lanes;
 #[cfg(feature = "llama")]
 pub mod llama;
 pub mod mailbox;
+pub mod memory;
 pub mod placement;
 pub mod request;
 pub mod sampler;

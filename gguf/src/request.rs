@@ -288,6 +288,17 @@ pub enum KvLayout {
     Split,
 }
 
+/// How the keys of the KV cache are stored. Values keep 16 bits: in eight they were slower to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KvKeys {
+    /// Eight bits where a processor computes and the model's heads allow it, or else 16.
+    Auto,
+    /// 16-bit floating point.
+    F16,
+    /// Blocks of 32 eight-bit integers with a scale: half the memory, and a processor multiplies them faster.
+    Q8_0,
+}
+
 /// How the engine is set up. Every number has a checked range in the binary's config.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -301,10 +312,12 @@ pub struct EngineConfig {
     pub slots: u32,
     /// Lanes kept with their KV (active ones included), at most 256 minus the prefixes.
     pub lanes: u32,
-    /// KV cells in all; lanes share them.
+    /// KV cells in all; lanes share them. 0: as many as suit the machine's memory ([`crate::memory::cells`]).
     pub kv_tokens: u32,
     /// How those cells are laid out.
     pub kv_layout: KvLayout,
+    /// How the cells' keys are stored.
+    pub kv_keys: KvKeys,
     /// Most tokens in one step.
     pub batch_tokens: u32,
     /// Requests that may wait.
@@ -326,8 +339,9 @@ impl EngineConfig {
             context_tokens: 2048,
             slots: 32,
             lanes: 64,
-            kv_tokens: 32_768,
+            kv_tokens: 0,
             kv_layout: KvLayout::Auto,
+            kv_keys: KvKeys::Auto,
             batch_tokens: 512,
             queue: 256,
             threads: 0,

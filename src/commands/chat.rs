@@ -23,7 +23,7 @@ pub fn chat(config: &Config) -> Result<ExitCode> {
         let (terminal, mut desk) = Terminal::new();
         let terminal = Arc::new(terminal);
         let store = app::store(&config.store.data, config)?;
-        let mind = Mind::load(config)?;
+        let mind = Mind::load_for_one(config)?;
         let windows = Windows::default();
         let mut reports = windows.observer.watch();
         let mut screen = Screen::new(&mind.persona.name);

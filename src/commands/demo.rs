@@ -35,7 +35,7 @@ pub fn demo(config: &Config) -> Result<ExitCode> {
         // A new emulator knows nothing of former conversations, and counts its updates anew: so does the store.
         let folder = tempfile::tempdir().context("no temporary folder for the demo's conversation")?;
         let store = app::store(folder.path(), config)?;
-        let mind = Mind::load(config)?;
+        let mind = Mind::load_for_one(config)?;
         let windows = Windows::default();
         let reports = windows.observer.watch();
         let me = telegram.me().await?;

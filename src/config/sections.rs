@@ -45,12 +45,16 @@ sections! {
         slots: u32 = 32, 1..=240;
         /// Most conversations kept in the KV cache, those being answered included.
         lanes: u32 = 64, 1..=240;
-        /// KV cells in all, in tokens; conversations share them.
-        kv_tokens: u32 = 32768, 512..=16777216;
+        /// KV cells in all, in tokens; conversations share them. 0: as many as suit the free memory, a stream for each
+        /// conversation where an eighth of it suffices, or else a pool of 32768.
+        kv_tokens: u32 = 0, 0..=16777216;
         /// "unified": all conversations share the cells. "split": each has context_tokens of its own, which is faster for
         /// many; it needs kv_tokens of at least context_tokens for each slot and 17 more. "auto": split where kv_tokens
         /// suffices.
         kv_layout: KvLayout = KvLayout::Auto;
+        /// How the cells' keys are stored: "f16", or "q8_0", which takes less memory and is faster on a CPU. "auto": q8_0
+        /// on a CPU, if the model's heads are a multiple of 32.
+        kv_keys: KvKeys = KvKeys::Auto;
         /// Most tokens computed in one step.
         batch_tokens: u32 = 512, 16..=8192;
         /// Requests that may wait for a slot; beyond it the friend says that it is busy.
@@ -198,6 +202,18 @@ choice! {
         Unified = "unified",
         /// A stream of cells for each conversation.
         Split = "split",
+    }
+}
+
+choice! {
+    /// How the KV cache's keys are stored.
+    KvKeys {
+        /// Eight bits on a CPU where the model allows it, 16 elsewhere.
+        Auto = "auto",
+        /// 16-bit floating point.
+        F16 = "f16",
+        /// Eight-bit integers with a scale for every 32.
+        Q8_0 = "q8_0",
     }
 }
 

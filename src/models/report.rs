@@ -66,7 +66,7 @@ struct Room {
 
 impl Room {
     fn of(found: &Inspection) -> Self {
-        let memory = space::memory();
+        let memory = friend_gguf::memory::available();
         let needed = found.file_bytes + OVERHEAD;
         let user = found.kv_bytes_per_token.saturating_mul(USER_TOKENS);
         let users = |memory: u64| memory.saturating_sub(needed).checked_div(user);

@@ -1,4 +1,4 @@
-//! What this machine has left: disk and memory.
+//! What this machine's disk has left.
 
 use std::path::Path;
 
@@ -8,18 +8,6 @@ pub fn free(folder: &Path) -> Option<u64> {
     let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
     let about = rustix::fs::statvfs(existing).ok()?;
     about.f_bavail.checked_mul(about.f_frsize)
-}
-
-/// Bytes of memory that a new process could have: what the system calls available, within the container's limit.
-pub fn memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    let limit = number("/sys/fs/cgroup/memory.max");
-    let used = number("/sys/fs/cgroup/memory.current").unwrap_or(0);
-    let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(used));
-    Some((kilobytes * 1024).min(left))
 }
 
 /// A size as people read it.

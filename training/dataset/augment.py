@@ -1,6 +1,6 @@
 """Short talks made from templates, marked as augmentation: who the friend is, what stands in the memory, what was said
-before, comfort for what hurts. The written dialogues show how a friend talks; these show, with values that change each time,
-*where to look*: a small model otherwise learns one persona by heart and ignores what the prompt tells it."""
+before, comfort for what hurts, joy over good news. The written dialogues show how a friend talks; these show, with values that
+change each time, *where to look*: a small model otherwise learns one persona by heart and ignores what the prompt tells it."""
 
 import random
 import re
@@ -29,6 +29,8 @@ FORMS = {
 MODES = ("GENERAL",) * 9 + ("WARM", "FLIRT", "FIX") * 2
 # The bot answers sadness in FIX, where it notices it.
 COMFORT_MODES = ("FIX",) * 4 + ("GENERAL", "WARM")
+# And joy in WARM.
+JOY_MODES = ("WARM",) * 4 + ("GENERAL",) * 2
 
 
 def put(text: str, value: str | None) -> str:
@@ -144,23 +146,33 @@ def recall(rng: random.Random, written: list, number: int) -> Dialogue:
     return talk(rng, number, "recall", [], pairs)
 
 
-def comfort(rng: random.Random, written: list, number: int) -> Dialogue:
-    """Something that hurts and comfort that names it, in 2 to 6 turns. In the lists' order, so that none is left out."""
-    form = LISTS["comfort"][number % len(LISTS["comfort"])]
+def felt(rng: random.Random, number: int, kind: str, modes: tuple) -> Dialogue:
+    """Something felt and replies that name it, in 2 to 6 turns. In the lists' order, so that none is left out."""
+    form = LISTS[kind][number % len(LISTS[kind])]
     value = value_of(rng, form)
     said = [form]
     if rest := rng.choice((0, 0, 1, 1, 2)):
-        said.append(rng.choice(LISTS["comfort_after"]))
+        said.append(rng.choice(LISTS[f"{kind}_after"]))
         if rest == 2:
-            said.append(rng.choice(LISTS["comfort_closing"]))
+            said.append(rng.choice(LISTS[f"{kind}_closing"]))
     pairs = []
     for part in said:
         reply = rng.choice(part["replies"]).replace("{thing}", form["thing"])
         pairs += [("person", put(rng.choice(part["said"]), value)), ("friend", put(reply, value))]
-    return talk(rng, number, "comfort", [], pairs, COMFORT_MODES)
+    return talk(rng, number, kind, [], pairs, modes)
 
 
-KINDS = {"identity": identity, "memory": memory, "recall": recall, "comfort": comfort}
+def comfort(rng: random.Random, written: list, number: int) -> Dialogue:
+    """Something that hurts, and comfort."""
+    return felt(rng, number, "comfort", COMFORT_MODES)
+
+
+def joy(rng: random.Random, written: list, number: int) -> Dialogue:
+    """Good news, and a friend who rejoices."""
+    return felt(rng, number, "joy", JOY_MODES)
+
+
+KINDS = {"identity": identity, "memory": memory, "recall": recall, "comfort": comfort, "joy": joy}
 
 
 def make(rng: random.Random, written: list, counts: dict, overlap=None) -> list:

@@ -136,9 +136,10 @@ def test_augmented_talks_answer_from_prompt_or_talk():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_comfort_answers_the_message_that_was_written(seed):
-    entries, overlap = LISTS["comfort"], Overlap()
-    talks = lambda seed: make(random.Random(seed), [], {"comfort": 2 * len(entries)}, overlap)
+@pytest.mark.parametrize("kind", ["comfort", "joy"])
+def test_comfort_and_joy_answer_the_message_that_was_written(kind, seed):
+    entries, overlap = LISTS[kind], Overlap()
+    talks = lambda seed: make(random.Random(seed), [], {kind: 2 * len(entries)}, overlap)
     made = talks(seed)
     assert len(made) == 2 * len(entries) and {len(d.turns) for d in made} == {2, 4, 6}
     assert made == talks(seed) != talks(seed + 1) and not any(overlap.of(d) for d in made)
@@ -152,16 +153,31 @@ def test_comfort_answers_the_message_that_was_written(seed):
         assert any(said in filled("said", value) and reply in filled("replies", value) for value in values)
 
 
-def test_comfort_is_written_in_several_words_and_asks_one_thing():
-    entries = LISTS["comfort"]
-    assert len(entries) >= 60
+@pytest.mark.parametrize("kind, least, said, replies", [("comfort", 60, (2, 3), (2, 3)), ("joy", 36, (5, 6), (6, 7))])
+def test_comfort_and_joy_are_written_in_several_words_and_ask_one_thing(kind, least, said, replies):
+    entries = LISTS[kind]
+    assert len(entries) >= least
     for entry in entries:
-        assert 2 <= len(entry["said"]) <= 3 and 2 <= len(entry["replies"]) <= 3
+        assert said[0] <= len(entry["said"]) <= said[1] and replies[0] <= len(entry["replies"]) <= replies[1]
         assert "{" not in entry["thing"] or "values" in entry
         if "values" in entry:
-            assert all("{v}" in text for text in entry["said"] + entry["replies"])
-    replies = [text for entry in entries for text in entry["replies"]]
-    assert len(set(replies)) == len(replies) and all(8 <= len(text.split()) <= 35 and text.count("?") <= 1 for text in replies)
+            assert all("{v}" in text or "{a_v}" in text for text in entry["said"] + entry["replies"])
+    texts = [text for entry in entries for text in entry["replies"]]
+    assert len(set(texts)) == len(texts) and all(8 <= len(text.split()) <= 35 and text.count("?") <= 1 for text in texts)
+
+
+def test_joy_rejoices_first_and_seldom_asks():
+    forms = LISTS["joy"] + LISTS["joy_after"] + LISTS["joy_closing"]
+    replies = [text for form in forms for text in form["replies"]]
+    assert sum("?" in text for text in replies) <= 0.4 * len(replies) and len(set(replies)) == len(replies)
+    for form in LISTS["joy"]:
+        assert sum("?" in text for text in form["replies"]) <= len(form["replies"]) / 2
+    for text in replies:
+        assert 10 <= len(text.split()) <= 35 and not re.search(r"\bsorry\b", text, re.I), text
+        # The question ends the reply. What stands for a word in lower case begins no later sentence.
+        assert "?" not in text[:-1] and not re.search(r"[.!?] \{(thing|a_v)\}", text), text
+    modes = [d.mode for d in make(random.Random(1), [], {"joy": 200}, Overlap())]
+    assert set(modes) == {"WARM", "GENERAL"} and modes.count("WARM") > 100
 
 
 def test_a_job_is_never_answered_with_bot_and_a_sincere_question_always():
@@ -195,7 +211,7 @@ def test_templates_are_no_evaluation_text_in_another_spelling():
     for text in sorted(text for text in known if len(text.split()) >= 5):
         near.add(text, text)
     forms = [*LISTS["identity"].values(), *LISTS["fact"].values()]
-    forms += LISTS["comfort"] + LISTS["comfort_after"] + LISTS["comfort_closing"]
+    forms += [form for kind in ("comfort", "joy") for part in ("", "_after", "_closing") for form in LISTS[kind + part]]
     for text in (text for form in forms for part in ("asked", "said", "memory") for text in form.get(part, [])):
         assert " " not in plain(text) or respelt(text) not in known, text
         assert len(plain(text).split()) < 5 or not near.of(respelt(text)), text

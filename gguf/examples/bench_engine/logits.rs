@@ -2,6 +2,7 @@
 
 use friend_gguf::backend::{Backend, Batch, LaneId, Token};
 use friend_gguf::llama::{self, LlamaBackend};
+use friend_gguf::request::{KvKeys, KvLayout};
 use serde_json::{Map, Value, json};
 
 use crate::Options;
@@ -14,7 +15,13 @@ const LEAST_COSINE: f64 = 0.999;
 
 /// Computes the same batch both ways and compares the last logits of each sequence.
 pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::Error>> {
-    let plain = Options { gpu_layers: 0, split: false, model: options.model.clone(), ..Options::default() };
+    let plain = Options {
+        gpu_layers: 0,
+        kv: KvLayout::Unified,
+        keys: KvKeys::F16,
+        model: options.model.clone(),
+        ..Options::default()
+    };
     let (expected, got) = (logits(&plain)?, logits(options)?);
     let (mut worst, mut least, mut same) = (0.0_f64, 1.0_f64, 0);
     for (expected, got) in expected.iter().zip(&got) {

@@ -16,7 +16,7 @@ mod trace;
 use std::path::PathBuf;
 
 use friend_gguf::llama;
-use friend_gguf::request::{EngineConfig, KvLayout};
+use friend_gguf::request::{EngineConfig, KvKeys, KvLayout};
 use serde_json::{Map, Value, json};
 
 /// What the command line says.
@@ -37,28 +37,39 @@ pub struct Options {
     pub minutes: f64,
     /// Layers on the GPU, of both sides.
     pub gpu_layers: u32,
-    /// Whether our KV cache has a stream for each lane.
-    pub split: bool,
+    /// How our KV cache is laid out.
+    pub kv: KvLayout,
+    /// How its keys are stored, and the roof's.
+    pub keys: KvKeys,
     /// Where the results go.
     pub json: Option<PathBuf>,
 }
 
 const USAGE: &str = "usage: bench_engine roof|busy|peer|stall|sequential|soak|logits|plot|all --model FILE \
 [--batched-bench FILE] [--server FILE] [--rounds N] [--threads N] [--users 1,8,32,64] [--minutes M] [--json FILE] \
-[--gpu-layers N] [--kv unified|split]";
+[--gpu-layers N] [--kv auto|unified|split] [--keys auto|f16|q8_0]";
 
 impl Options {
     /// An engine of `slots` and `lanes`, each of `context_tokens` at most, on the machine's processor or GPU. A unified
-    /// KV cache has `cells`; a split one as many as all lanes need.
+    /// KV cache has `cells`; a split one as many as all lanes need; otherwise the engine counts them.
     pub fn engine(&self, slots: u32, lanes: u32, context_tokens: u32, cells: u32) -> EngineConfig {
-        let (kv_layout, kv_tokens) = if self.split {
-            (KvLayout::Split, context_tokens.next_multiple_of(256) * (lanes + OTHER_STREAMS))
-        } else {
-            (KvLayout::Unified, cells)
+        let kv_tokens = match self.kv {
+            KvLayout::Auto => 0,
+            KvLayout::Unified => cells,
+            KvLayout::Split => context_tokens.next_multiple_of(256) * (lanes + OTHER_STREAMS),
         };
         let config = EngineConfig::for_model(&self.model);
-        let (threads, gpu_layers) = (self.threads, self.gpu_layers);
-        EngineConfig { slots, lanes, context_tokens, kv_tokens, kv_layout, threads, gpu_layers, ..config }
+        let (threads, gpu_layers, kv_layout, kv_keys) = (self.threads, self.gpu_layers, self.kv, self.keys);
+        EngineConfig { slots, lanes, context_tokens, kv_tokens, kv_layout, kv_keys, threads, gpu_layers, ..config }
+    }
+
+    /// The name of the type of our keys in llama.cpp's tools; for a model whose heads allow eight bits.
+    pub fn key_type(&self) -> &'static str {
+        match self.keys {
+            KvKeys::Auto if self.gpu_layers == 0 => "q8_0",
+            KvKeys::Q8_0 => "q8_0",
+            KvKeys::Auto | KvKeys::F16 => "f16",
+        }
     }
 }
 
@@ -74,7 +85,8 @@ impl Default for Options {
             users: vec![1, 8, 32, 64],
             minutes: 2.0,
             gpu_layers: 0,
-            split: false,
+            kv: KvLayout::Auto,
+            keys: KvKeys::Auto,
             json: None,
         }
     }
@@ -123,7 +135,22 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, Box<dyn
             "--users" => options.users = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
             "--minutes" => options.minutes = value.parse()?,
             "--gpu-layers" => options.gpu_layers = value.parse()?,
-            "--kv" => options.split = value == "split",
+            "--kv" => {
+                options.kv = match value.as_str() {
+                    "auto" => KvLayout::Auto,
+                    "unified" => KvLayout::Unified,
+                    "split" => KvLayout::Split,
+                    _ => return Err(USAGE.into()),
+                }
+            }
+            "--keys" => {
+                options.keys = match value.as_str() {
+                    "auto" => KvKeys::Auto,
+                    "f16" => KvKeys::F16,
+                    "q8_0" => KvKeys::Q8_0,
+                    _ => return Err(USAGE.into()),
+                }
+            }
             "--json" => options.json = Some(value.into()),
             _ => return Err(USAGE.into()),
         }

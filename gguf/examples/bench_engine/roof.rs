@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use friend_gguf::batcher::{Batcher, Settings};
 use friend_gguf::llama::{self, LlamaBackend};
 use friend_gguf::mailbox::Mailbox;
-use friend_gguf::request::{OwnerId, Piece, Prompt, Request, Sampling, Stop, Ticket};
+use friend_gguf::request::{KvLayout, OwnerId, Piece, Prompt, Request, Sampling, Stop, Ticket};
 use serde_json::{Map, Value, json};
 
 use crate::{Options, median, spread};
@@ -179,9 +179,10 @@ pub struct Roof {
 pub fn batched_bench(bench: &std::path::Path, options: &Options, users: usize) -> Outcome<Roof> {
     let mut command = Command::new(bench);
     command.arg("-m").arg(&options.model).args(["-c", "16384", "-b", "512", "-ub", "512"]);
-    if !options.split {
+    if options.kv == KvLayout::Unified {
         command.arg("--kv-unified");
     }
+    command.args(["-ctk", options.key_type()]);
     let output = command
         .args(["-ngl", &options.gpu_layers.to_string()])
         .args(["-npp", &PROMPT.to_string(), "-ntg", &ANSWER.to_string(), "-npl", &users.to_string()])

@@ -92,6 +92,11 @@ fn request(body: &Value) -> Request {
         special: piece[0].as_bool().unwrap_or_default(),
     };
     let pieces = |value: &Value| value.as_array().into_iter().flatten().map(piece).collect::<Vec<_>>();
+    // Lengths are locked on both sides: what would end the answer is never drawn (`ignore_eos` at the peer's).
+    let tokens = u32::try_from(body["n_predict"].as_u64().unwrap_or(1)).unwrap_or(1);
+    let default = Sampling::default();
+    let temperature = body["temperature"].as_f64().map_or(default.temperature, |temperature| temperature as f32);
+    let sampling = Sampling { temperature, ..default };
     Request {
         owner: OwnerId(body["owner"].as_u64().unwrap_or_default()),
         prompt: Prompt {
@@ -99,10 +104,10 @@ fn request(body: &Value) -> Request {
             turns: body["turns"].as_array().into_iter().flatten().map(pieces).collect(),
             tail: pieces(&body["tail"]),
         },
-        sampling: Sampling::default(),
-        stop: Stop::default(),
-        min_new_tokens: 0,
-        max_new_tokens: u32::try_from(body["n_predict"].as_u64().unwrap_or(1)).unwrap_or(1),
+        sampling,
+        stop: Stop { end_of_generation: true, ..Stop::default() },
+        min_new_tokens: tokens,
+        max_new_tokens: tokens,
         seed: body["seed"].as_u64().unwrap_or_default(),
         time_limit: Duration::from_secs(600),
     }

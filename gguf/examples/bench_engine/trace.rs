@@ -14,6 +14,8 @@ use crate::{median, percentile};
 pub const TURNS: usize = 4;
 /// Tokens of every answer.
 pub const ANSWER: u32 = 32;
+/// As the bot's personas are drawn in the trace.
+const TEMPERATURE: f32 = 0.7;
 /// Chance that a turn is in another mode than the one before.
 const SWITCH: f64 = 0.15;
 
@@ -115,6 +117,7 @@ pub fn body(side: Side, owner: u64, system: &str, turns: &[(&str, String)], toke
                 "tail": [[true, before("assistant")]],
                 "n_predict": tokens,
                 "seed": owner,
+                "temperature": TEMPERATURE,
             })
         }
         Side::Peer => {
@@ -125,7 +128,7 @@ pub fn body(side: Side, owner: u64, system: &str, turns: &[(&str, String)], toke
             prompt += &before("assistant");
             json!({
                 "prompt": prompt, "n_predict": tokens, "stream": true, "ignore_eos": true, "cache_prompt": true,
-                "seed": owner, "temperature": 0.7, "top_k": 100, "top_p": 0.9, "min_p": 0.0, "repeat_penalty": 1.1,
+                "seed": owner, "temperature": TEMPERATURE, "top_k": 100, "top_p": 0.9, "min_p": 0.0, "repeat_penalty": 1.1,
                 "repeat_last_n": 2048, "samplers": ["penalties", "top_k", "temperature", "top_p"],
             })
         }

@@ -172,10 +172,8 @@ fn padding_of(context: &Context<'_>) -> Padding {
 fn costs(context: &Context<'_>) -> Costs {
     let model = context.model;
     let run = padding_of(context).widest_gap as f64 + 0.5;
-    let width = model.n_embd() as f64 * f64::from(model.n_head_kv()) / f64::from(model.n_head().max(1));
     let cells = context.limits.cells as f64 / context.limits.lanes.max(1) as f64;
-    // Keys and values, of two bytes each.
-    let stream = cells * f64::from(model.n_layer()) * width * 4.0;
+    let stream = cells * context.cell_bytes;
     // A copy also makes llama.cpp build its graph anew: about what a row costs.
     Costs { run, copy: 1.0 + run * 2.0 * stream / (model.size() as f64).max(1.0) }
 }

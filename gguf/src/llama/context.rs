@@ -8,9 +8,10 @@ use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
 
+use super::cache::{MOST_LANES, SPARE_STREAMS, cell_bytes, keys, stream_tokens, streams, with_cells};
 use super::{StartError, library};
 use crate::backend::Limits;
-use crate::request::{EngineConfig, KvLayout};
+use crate::request::EngineConfig;
 
 /// A context with its model and bounds.
 pub struct Context<'model> {
@@ -23,12 +24,12 @@ pub struct Context<'model> {
     pub split: bool,
     /// Whether a GPU computes.
     pub(super) on_gpu: bool,
+    /// Bytes of a cell of its KV cache, in all layers.
+    pub(super) cell_bytes: f64,
     /// Threads that compute, at most.
     pub(super) threads: i32,
 }
 
-/// Most sequence ids of a context in llama.cpp.
-const MOST_LANES: u32 = 256;
 /// Most threads of one context.
 const MOST_THREADS: usize = 512;
 
@@ -90,6 +91,7 @@ pub fn open<'model>(
             config.slots, config.lanes
         )));
     }
+    let config = &with_cells(model, config)?;
     let context_tokens = config.context_tokens.min(model.n_ctx_train());
     if context_tokens < 64 || config.kv_tokens < context_tokens {
         return Err(StartError::Setting(format!(
@@ -109,7 +111,7 @@ pub fn open<'model>(
             config.kv_tokens
         )));
     }
-    let streams = streams(model, config)?;
+    let (streams, keys) = (streams(model, config)?, keys(model, config)?);
     let (sequences, cells) = match streams {
         Some(streams) => (streams, streams * stream_tokens(context_tokens)),
         None => (lanes, config.kv_tokens),
@@ -124,6 +126,7 @@ pub fn open<'model>(
         .with_n_ubatch(batch)
         .with_n_seq_max(sequences)
         .with_kv_unified(streams.is_none())
+        .with_type_k(keys)
         .with_n_threads(threads)
         .with_n_threads_batch(threads)
         .with_no_perf(true);
@@ -135,7 +138,6 @@ pub fn open<'model>(
             .lora_adapter_set(adapter, *scale)
             .map_err(|error| StartError::llama(format!("apply the adapter {}", path.display()), error))?;
     }
-    // One stream is nobody's, so that two lanes can change places.
     let lanes = sequences - streams.map_or(0, |_| SPARE_STREAMS);
     let limits = Limits {
         batch_tokens: config.batch_tokens.min(context.n_batch()).min(context.n_ubatch()) as usize,
@@ -147,50 +149,8 @@ pub fn open<'model>(
         context: context_tokens as usize,
         vocabulary: usize::try_from(model.n_vocab()).unwrap_or(0),
     };
-    Ok(Context { model, context, limits, split: streams.is_some(), on_gpu: config.gpu_layers > 0, threads })
-}
-
-/// Streams that no lane has.
-const SPARE_STREAMS: u32 = 1;
-
-/// Cells of one lane's own stream: llama.cpp rounds them up to this multiple.
-fn stream_tokens(context_tokens: u32) -> u32 {
-    context_tokens.next_multiple_of(256)
-}
-
-/// How many streams the KV cache is split into; none where it is unified.
-///
-/// # Errors
-/// [`StartError::Setting`] where a split was asked for and the cells do not suffice.
-pub(super) fn streams(model: &LlamaModel, config: &EngineConfig) -> Result<Option<u32>, StartError> {
-    let stream = stream_tokens(config.context_tokens.min(model.n_ctx_train()));
-    let prefixes = u32::try_from(super::PREFIXES).unwrap_or(0);
-    let streams = (config.kv_tokens / stream).min((config.lanes + prefixes + SPARE_STREAMS).min(MOST_LANES));
-    let needed = config.slots + prefixes + SPARE_STREAMS;
-    match config.kv_layout {
-        KvLayout::Unified => Ok(None),
-        KvLayout::Auto if needed > MOST_LANES => Ok(None),
-        KvLayout::Split if needed > MOST_LANES => Err(StartError::Setting(format!(
-            "slots is {}, and with kv_layout = \"split\" may be {} at most",
-            config.slots,
-            MOST_LANES - prefixes - SPARE_STREAMS
-        ))),
-        KvLayout::Auto if streams < needed => {
-            let wanted = u64::from(needed) * u64::from(stream);
-            tracing::info!(
-                wanted,
-                "the KV cache stays unified: more kv_tokens would give every lane a stream of its own"
-            );
-            Ok(None)
-        }
-        KvLayout::Split if streams < needed => Err(StartError::Setting(format!(
-            "kv_tokens is {}, and kv_layout = \"split\" needs {}: {stream} for each of {} slots and {prefixes} prefixes, and once more",
-            config.kv_tokens,
-            u64::from(needed) * u64::from(stream),
-            config.slots
-        ))),
-        KvLayout::Auto | KvLayout::Split => Ok(Some(streams)),
-    }
+    let (split, on_gpu) = (streams.is_some(), config.gpu_layers > 0);
+    Ok(Context { model, context, limits, split, on_gpu, cell_bytes: cell_bytes(model, keys), threads })
 }
 
 /// Threads to compute with: as asked, or as many as there are cores.

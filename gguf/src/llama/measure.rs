@@ -10,7 +10,8 @@ use std::time::Duration;
 use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
 use serde::{Deserialize, Serialize};
 
-use super::context::{open, streams};
+use super::cache::streams;
+use super::context::open;
 use super::{LlamaBackend, StartError};
 use crate::backend::{Backend, Batch, DecodeError, LaneId, Token};
 use crate::request::{EngineConfig, KvLayout};

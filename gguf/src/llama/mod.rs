@@ -1,6 +1,7 @@
 //! The one place that names llama.cpp: loads a model, gives it to the batching engine, keeps the library quiet.
 
 mod backend;
+mod cache;
 mod context;
 mod environment;
 mod library;
@@ -83,6 +84,7 @@ pub fn start(config: EngineConfig) -> Result<EngineHandle, StartError> {
 fn serve(config: &EngineConfig, serving: Serving) -> Result<(), StartError> {
     let mut model = load_model(&config.model, config.gpu_layers)?;
     let mut adapter = context::load_adapter(&mut model, config)?;
+    let config = &cache::with_cells(&model, config)?;
     let choice = choose(&model, adapter.as_mut(), config)?;
     tracing::info!(threads = choice.threads, rows = choice.rows, "the engine's choice on this machine");
     let config = &EngineConfig { threads: choice.threads, ..config.clone() };

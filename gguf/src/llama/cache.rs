@@ -1,0 +1,133 @@
+//! The KV cache of a context: how its keys are stored, how many cells it has, how many streams it is split into.
+
+use llama_cpp_2::LlamaBackendDeviceType as Device;
+use llama_cpp_2::context::params::KvCacheType;
+use llama_cpp_2::list_llama_ggml_backend_devices as devices;
+use llama_cpp_2::model::LlamaModel;
+
+use super::StartError;
+use crate::memory::{self, Wanted};
+use crate::request::{EngineConfig, KvKeys, KvLayout};
+
+/// Most sequence ids of a context in llama.cpp.
+pub(super) const MOST_LANES: u32 = 256;
+/// Streams that no lane has: one, so that two lanes can change places.
+pub(super) const SPARE_STREAMS: u32 = 1;
+/// Values to a scale in llama.cpp's eight-bit blocks: keys come in whole ones.
+const BLOCK: u32 = 32;
+/// Memory of a machine that does not say: the pool it always had.
+const UNKNOWN_MEMORY: u64 = 8 << 30;
+
+/// The type that keys are stored in.
+///
+/// # Errors
+/// [`StartError::Setting`] where eight bits were asked for and a head is no multiple of a block.
+pub(super) fn keys(model: &LlamaModel, config: &EngineConfig) -> Result<KvCacheType, StartError> {
+    let head = head(model);
+    match config.kv_keys {
+        KvKeys::Auto if config.gpu_layers == 0 && head.is_multiple_of(BLOCK) => Ok(KvCacheType::Q8_0),
+        KvKeys::Q8_0 if head.is_multiple_of(BLOCK) => Ok(KvCacheType::Q8_0),
+        KvKeys::Q8_0 => Err(StartError::Setting(format!(
+            "kv_keys is \"q8_0\", which needs heads of a multiple of {BLOCK}, and this model's have {head}; take \"auto\""
+        ))),
+        KvKeys::Auto | KvKeys::F16 => Ok(KvCacheType::F16),
+    }
+}
+
+/// Bytes of a cell in all layers; values have two each.
+pub(super) fn cell_bytes(model: &LlamaModel, keys: KvCacheType) -> f64 {
+    let key = if keys == KvCacheType::Q8_0 { f64::from(BLOCK + 2) / f64::from(BLOCK) } else { 2.0 };
+    f64::from(model.n_layer()) * f64::from(head(model) * model.n_head_kv()) * (key + 2.0)
+}
+
+/// Values of a head's key.
+fn head(model: &LlamaModel) -> u32 {
+    let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
+    let told = model.meta_val_str(&format!("{architecture}.attention.key_length")).ok();
+    let even = u32::try_from(model.n_embd()).unwrap_or(0) / model.n_head().max(1);
+    told.and_then(|text| text.parse().ok()).unwrap_or(even).max(1)
+}
+
+/// The same set-up with its cells counted, where they were left to the machine's memory.
+///
+/// # Errors
+/// [`StartError::Setting`] as [`keys`].
+pub(super) fn with_cells(model: &LlamaModel, config: &EngineConfig) -> Result<EngineConfig, StartError> {
+    if config.kv_tokens > 0 {
+        return Ok(config.clone());
+    }
+    let (stream, fewest, most) = shape(model, config);
+    let splits = config.kv_layout != KvLayout::Unified && fewest <= MOST_LANES;
+    let wanted = Wanted {
+        stream,
+        fewest: splits.then_some(fewest),
+        most,
+        context: config.context_tokens.min(model.n_ctx_train()).max(most),
+        cell: cell_bytes(model, keys(model, config)?) as u64,
+    };
+    let memory = memory(config.gpu_layers > 0).unwrap_or(UNKNOWN_MEMORY);
+    let kv_tokens = match config.kv_layout {
+        // Asked for by name: as many as it needs.
+        KvLayout::Split => memory::cells(wanted, memory).max(stream.saturating_mul(fewest)),
+        KvLayout::Auto | KvLayout::Unified => memory::cells(wanted, memory),
+    };
+    Ok(EngineConfig { kv_tokens, ..config.clone() })
+}
+
+/// Bytes that are free where the cache will be.
+fn memory(on_gpu: bool) -> Option<u64> {
+    if !on_gpu {
+        return memory::available();
+    }
+    let gpus = devices().into_iter().filter(|device| matches!(device.device_type, Device::Gpu | Device::IntegratedGpu));
+    let free: u64 = gpus.map(|device| device.memory_free as u64).sum();
+    (free > 0).then_some(free).or_else(memory::available)
+}
+
+/// Cells of a stream, and the fewest and most streams of a split cache.
+fn shape(model: &LlamaModel, config: &EngineConfig) -> (u32, u32, u32) {
+    let others = u32::try_from(super::PREFIXES).unwrap_or(0) + SPARE_STREAMS;
+    let stream = stream_tokens(config.context_tokens.min(model.n_ctx_train()));
+    let most = config.lanes.saturating_add(others).min(MOST_LANES);
+    (stream, config.slots.saturating_add(others), most)
+}
+
+/// Cells of one lane's own stream: llama.cpp rounds them up to this multiple.
+pub(super) fn stream_tokens(context_tokens: u32) -> u32 {
+    context_tokens.next_multiple_of(256)
+}
+
+/// How many streams the KV cache is split into; none where it is unified.
+///
+/// # Errors
+/// [`StartError::Setting`] where a split was asked for and the cells do not suffice.
+pub(super) fn streams(model: &LlamaModel, config: &EngineConfig) -> Result<Option<u32>, StartError> {
+    let (stream, needed, most) = shape(model, config);
+    let streams = (config.kv_tokens / stream.max(1)).min(most);
+    let others = u32::try_from(super::PREFIXES).unwrap_or(0) + SPARE_STREAMS;
+    match config.kv_layout {
+        KvLayout::Unified => Ok(None),
+        KvLayout::Auto if needed > MOST_LANES => Ok(None),
+        KvLayout::Split if needed > MOST_LANES => Err(StartError::Setting(format!(
+            "slots is {}, and with kv_layout = \"split\" may be {} at most",
+            config.slots,
+            MOST_LANES - others
+        ))),
+        KvLayout::Auto if streams < needed => {
+            let wanted = u64::from(needed) * u64::from(stream);
+            tracing::info!(
+                wanted,
+                "the KV cache stays unified: more kv_tokens would give every lane a stream of its own"
+            );
+            Ok(None)
+        }
+        KvLayout::Split if streams < needed => Err(StartError::Setting(format!(
+            "kv_tokens is {}, and kv_layout = \"split\" needs {}: {stream} for each of {} slots and {} prefixes, and once more",
+            config.kv_tokens,
+            u64::from(needed) * u64::from(stream),
+            config.slots,
+            super::PREFIXES,
+        ))),
+        KvLayout::Auto | KvLayout::Split => Ok(Some(streams)),
+    }
+}
