@@ -158,7 +158,7 @@ impl Persona {
     /// [`PersonaError::Invalid`].
     pub fn parse(source: &str, path: &str) -> Result<Self, PersonaError> {
         let invalid = |message: String| PersonaError::Invalid { path: path.into(), message };
-        let persona: Self = toml::from_str(source).map_err(|error| invalid(error.to_string()))?;
+        let persona: Self = toml::from_str(source).map_err(|error| invalid(with_nearest(error.to_string())))?;
         let problems = persona.problems();
         if problems.is_empty() { Ok(persona) } else { Err(invalid(problems.join("\n"))) }
     }
@@ -196,9 +196,34 @@ impl Persona {
     }
 }
 
+/// The message with the known word that is most like one that is not known; the parser names them all in backticks.
+fn with_nearest(message: String) -> String {
+    const FURTHEST: usize = 4;
+    let nearest = || {
+        let (_, told) = ["unknown field `", "unknown variant `"].iter().find_map(|start| message.split_once(start))?;
+        let (typed, known) = told.split_once('`')?;
+        let known = known.split('`').skip(1).step_by(2).map(|known| (strsim::damerau_levenshtein(typed, known), known));
+        known.min().filter(|(distance, _)| *distance <= FURTHEST)
+    };
+    match nearest() {
+        Some((_, known)) => format!("{}\ndid you mean `{known}`?", message.trim_end()),
+        None => message,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistyped_key_is_told_with_the_one_that_was_meant() {
+        let told = |source: &str| Persona::parse(source, "p.toml").unwrap_err().to_string();
+        let source = include_str!("../../personas/arthur.toml");
+        let mistyped = told(&source.replacen("\ntemperature", "\ntemprature", 1));
+        assert!(mistyped.contains("did you mean `temperature`?"), "{mistyped}");
+        let strange = told(&format!("colour_of_the_eyes = 1\n{source}"));
+        assert!(strange.contains("colour_of_the_eyes") && !strange.contains("did you mean"), "{strange}");
+    }
 
     #[test]
     fn a_file_that_is_no_text_is_told_with_its_line() {

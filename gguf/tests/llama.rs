@@ -7,8 +7,8 @@ use std::time::Duration;
 use friend_gguf::backend::{Backend, Batch, LaneId, Token};
 use friend_gguf::llama::{LlamaBackend, StartError, load_model, open, start};
 use friend_gguf::request::{
-    Completion, Engine, EngineConfig, Finish, GenerateError, KvLayout, OwnerId, Piece, Prompt, Request, Sampling, Stop,
-    SubmitError, Ticket,
+    Completion, Engine, EngineConfig, Finish, GenerateError, KvKeys, KvLayout, OwnerId, Piece, Prompt, Request,
+    Sampling, Stop, SubmitError, Ticket,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -189,6 +189,25 @@ fn split_streams_survive_evictions_and_too_few_cells_are_refused() {
     assert_eq!(ask(1), first);
     let error = start(EngineConfig { kv_tokens: 256 * 24, ..split() }).err().expect("an error").to_string();
     assert!(error.contains("needs 6400"), "{error}");
+}
+
+#[test]
+fn cells_that_are_left_to_the_memory_suffice_for_every_slot() {
+    for kv_layout in [KvLayout::Auto, KvLayout::Unified, KvLayout::Split] {
+        let config = EngineConfig { kv_tokens: 0, kv_layout, ..config() };
+        let model = load_model(&config.model, 0).expect("a model");
+        let context = open(&model, None, &config).expect("a context");
+        // A tiny model's streams fit into any memory.
+        assert_eq!(context.split, kv_layout != KvLayout::Unified);
+        let needed = if context.split { 256 * (8 + 16) } else { 128 };
+        assert!(context.limits.cells >= needed, "{kv_layout:?}: {}", context.limits.cells);
+    }
+}
+
+#[test]
+fn keys_in_eight_bits_are_refused_where_heads_have_no_whole_block() {
+    let error = start(EngineConfig { kv_keys: KvKeys::Q8_0, ..config() }).err().expect("an error").to_string();
+    assert!(error.contains("multiple of 32"), "{error}");
 }
 
 #[test]

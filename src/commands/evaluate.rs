@@ -1,5 +1,6 @@
 //! `ai-friend evaluate`: the configured model beside written conversations.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -28,7 +29,7 @@ pub fn evaluate(evaluate: &Evaluate, config: &Config) -> Result<ExitCode> {
             let mut bar = Bar::stderr();
             bar.start("evaluating", conversations.len() as u64);
             let losses = losses(&mut model, voice, &conversations, |done| bar.advance(done))?;
-            println!("{}", serde_json::to_string_pretty(&losses)?);
+            writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(&losses)?)?;
         }
         EvaluateCommand::Reply { .. } => {
             let at_once = config.model.slots as usize;

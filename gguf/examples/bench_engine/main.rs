@@ -176,9 +176,22 @@ fn write(path: &PathBuf, options: &Options, results: &Map<String, Value>) -> Res
     all.insert("machine".into(), json!({ "processor": processor, "cores": cores, "load_1min": load }));
     all.insert("commit".into(), json!(commit));
     all.insert("model".into(), json!(options.model.file_name().map(|name| name.to_string_lossy())));
-    all.extend(results.clone());
+    merge(&mut all, results);
     std::fs::write(path, serde_json::to_string_pretty(&all)? + "\n")?;
     Ok(())
+}
+
+/// Takes the new results in; numbers of users that were not measured this time stay.
+fn merge(all: &mut Map<String, Value>, new: &Map<String, Value>) {
+    for (name, value) in new {
+        match (all.get_mut(name), value) {
+            (_, Value::Null) => {}
+            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
+            _ => {
+                all.insert(name.clone(), value.clone());
+            }
+        }
+    }
 }
 
 /// The value below which a share of the values lies.

@@ -47,7 +47,7 @@ pub fn choose(
     adapter: Option<&mut LlamaLoraAdapter>,
     config: &EngineConfig,
 ) -> Result<Choice, StartError> {
-    let key = key(config);
+    let key = key(config, streams(model, config)?.is_some());
     let mut kept = remembered();
     if let Some(choice) = kept.get(&key).filter(|choice| choice.threads > 0 && choice.rows > 0) {
         return Ok(*choice);
@@ -157,8 +157,9 @@ fn quiet() -> bool {
     minute.is_some_and(|minute| minute < cores as f64 * 0.75)
 }
 
-/// What the choice depends on, as far as it can be told without trying.
-fn key(config: &EngineConfig) -> String {
+/// What the choice depends on, as far as it can be told without trying. Not the number of cells, which follows from the
+/// memory that is free at a start.
+fn key(config: &EngineConfig, split: bool) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let bytes = std::fs::metadata(&config.model).map_or(0, |file| file.len());
     let name = config.model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -166,9 +167,8 @@ fn key(config: &EngineConfig) -> String {
     let processor = processor.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let processor = processor.trim_start_matches([' ', '\t', ':']);
     let passive = std::env::var("OMP_WAIT_POLICY").unwrap_or_default();
-    let EngineConfig { slots, threads, gpu_layers, adapter, kv_layout, kv_tokens, .. } = config;
-    // The cells decide whether the cache is split.
-    let kv = format!(" kv={kv_layout:?}/{kv_tokens}");
+    let EngineConfig { slots, threads, gpu_layers, adapter, kv_keys, .. } = config;
+    let kv = format!(" split={split} keys={kv_keys:?}");
     let adapted = adapter.is_some();
     format!(
         "{name} {bytes} adapter={adapted} gpu={gpu_layers} slots={slots} threads={threads} on {cores} x {processor} {passive}{kv}"
