@@ -30,17 +30,22 @@ pub struct Wanted {
 
 /// Cells of a unified cache, where memory allows: a thousand tokens for each of 32.
 const POOL: u32 = 32_768;
-/// A split cache may take this part of the memory: it is faster, but the pool does as well.
-const PART_FOR_STREAMS: u64 = 8;
+/// The streams of all slots may take this part of the memory: with one pool 64 conversations had a tenfold wait.
+const PART_FOR_SLOTS: u64 = 4;
+/// And those of lanes that rest this part, with the slots'.
+const PART_FOR_LANES: u64 = 8;
 /// And a pool this part, before it is made smaller.
 const PART_FOR_POOL: u64 = 2;
 
-/// As many cells as suit the memory: a stream for each lane if that takes no more than an eighth of it, or else a pool.
+/// As many cells as suit the memory: a stream for each slot if that takes no more than a quarter of it, and for more lanes
+/// within an eighth; or else a pool.
 pub fn cells(wanted: Wanted, memory: u64) -> u32 {
     let afford = |part: u64| u32::try_from(memory / part / wanted.cell.max(1)).unwrap_or(u32::MAX);
-    let streams = afford(PART_FOR_STREAMS) / wanted.stream.max(1);
+    let streams = |part: u64| afford(part) / wanted.stream.max(1);
     match wanted.fewest {
-        Some(fewest) if streams >= fewest => streams.min(wanted.most).saturating_mul(wanted.stream),
+        Some(fewest) if streams(PART_FOR_SLOTS) >= fewest => {
+            streams(PART_FOR_LANES).clamp(fewest, wanted.most.max(fewest)).saturating_mul(wanted.stream)
+        }
         _ => POOL.min(afford(PART_FOR_POOL)).max(wanted.context),
     }
 }
@@ -57,12 +62,13 @@ mod tests {
     fn every_lane_has_a_stream_where_memory_is_plenty() {
         assert_eq!(cells(WANTED, 64 * GB), 81 * 2048);
         assert_eq!(cells(WANTED, 16 * GB), 55 * 2048, "2 GB of it");
+        assert_eq!(cells(WANTED, 8 * GB), 49 * 2048, "the slots' alone, 1.8 GB");
         assert_eq!(cells(Wanted { stream: u32::MAX, ..WANTED }, 64 * GB), 32_768);
     }
 
     #[test]
     fn all_share_a_pool_where_it_is_not() {
-        assert_eq!(cells(WANTED, 8 * GB), 32_768);
+        assert_eq!(cells(WANTED, 4 * GB), 32_768);
         assert_eq!(cells(Wanted { fewest: None, ..WANTED }, 64 * GB), 32_768);
     }
 

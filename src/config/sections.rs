@@ -46,7 +46,7 @@ sections! {
         /// Most conversations kept in the KV cache, those being answered included.
         lanes: u32 = 64, 1..=240;
         /// KV cells in all, in tokens; conversations share them. 0: as many as suit the free memory, a stream for each
-        /// conversation where an eighth of it suffices, or else a pool of 32768.
+        /// conversation where a quarter of it suffices, or else a pool of 32768.
         kv_tokens: u32 = 0, 0..=16777216;
         /// "unified": all conversations share the cells. "split": each has context_tokens of its own, which is faster for
         /// many; it needs kv_tokens of at least context_tokens for each slot and 17 more. "auto": split where kv_tokens
