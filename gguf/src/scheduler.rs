@@ -110,7 +110,7 @@ impl Pace {
     ///
     /// They take what the target leaves beside decoding: in small pieces a prompt costs half again as much (llama.cpp attends
     /// in tiles from 64 tokens on), and whoever waits has nothing to read at all. Only a prompt that would take more than a few
-    /// such steps gets less while few wait, half again of what decoding takes, so that the gaps of those who decode stay alike.
+    /// such steps gets less while few wait, little more than decoding takes, so that the gaps of those who decode stay alike.
     pub fn prefill(&self, rows: usize, waiting: usize, longest: usize) -> usize {
         let room = self.most.saturating_sub(rows);
         let decode = if rows == 0 { 0.0 } else { self.decode_time(rows) };

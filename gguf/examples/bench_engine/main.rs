@@ -114,8 +114,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "plot" => plot::run(&options)?,
             _ => return Err(USAGE.into()),
         };
+        let measured = !result.is_empty();
         results.extend(result);
-        if let Some(path) = &options.json {
+        // A part that measured nothing (`plot`) says nothing about the machine either.
+        if let Some(path) = options.json.as_ref().filter(|_| measured) {
             write(path, &options, &results)?;
         }
     }

@@ -15,8 +15,8 @@ pub(super) const MOST_LANES: u32 = 256;
 pub(super) const SPARE_STREAMS: u32 = 1;
 /// Values to a scale in llama.cpp's eight-bit blocks: keys come in whole ones.
 const BLOCK: u32 = 32;
-/// Memory of a machine that does not say: the pool it always had.
-const UNKNOWN_MEMORY: u64 = 8 << 30;
+/// Memory of a machine that does not say: a small one's.
+const UNKNOWN_MEMORY: u64 = 4 << 30;
 
 /// The type that keys are stored in.
 ///
@@ -84,9 +84,14 @@ fn memory(on_gpu: bool) -> Option<u64> {
     (free > 0).then_some(free).or_else(memory::available)
 }
 
+/// Streams beside those of the slots.
+fn other_streams() -> u32 {
+    u32::try_from(super::PREFIXES).unwrap_or(0) + SPARE_STREAMS
+}
+
 /// Cells of a stream, and the fewest and most streams of a split cache.
 fn shape(model: &LlamaModel, config: &EngineConfig) -> (u32, u32, u32) {
-    let others = u32::try_from(super::PREFIXES).unwrap_or(0) + SPARE_STREAMS;
+    let others = other_streams();
     let stream = stream_tokens(config.context_tokens.min(model.n_ctx_train()));
     let most = config.lanes.saturating_add(others).min(MOST_LANES);
     (stream, config.slots.saturating_add(others), most)
@@ -104,14 +109,13 @@ pub(super) fn stream_tokens(context_tokens: u32) -> u32 {
 pub(super) fn streams(model: &LlamaModel, config: &EngineConfig) -> Result<Option<u32>, StartError> {
     let (stream, needed, most) = shape(model, config);
     let streams = (config.kv_tokens / stream.max(1)).min(most);
-    let others = u32::try_from(super::PREFIXES).unwrap_or(0) + SPARE_STREAMS;
     match config.kv_layout {
         KvLayout::Unified => Ok(None),
         KvLayout::Auto if needed > MOST_LANES => Ok(None),
         KvLayout::Split if needed > MOST_LANES => Err(StartError::Setting(format!(
             "slots is {}, and with kv_layout = \"split\" may be {} at most",
             config.slots,
-            MOST_LANES - others
+            MOST_LANES - other_streams()
         ))),
         KvLayout::Auto if streams < needed => {
             let wanted = u64::from(needed) * u64::from(stream);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
 use serde::{Deserialize, Serialize};
 
-use super::cache::streams;
+use super::cache::{streams, with_cells};
 use super::context::open;
 use super::{LlamaBackend, StartError};
 use crate::backend::{Backend, Batch, DecodeError, LaneId, Token};
@@ -47,6 +47,7 @@ pub fn choose(
     adapter: Option<&mut LlamaLoraAdapter>,
     config: &EngineConfig,
 ) -> Result<Choice, StartError> {
+    let config = &with_cells(model, config)?;
     let key = key(config, streams(model, config)?.is_some());
     let mut kept = remembered();
     if let Some(choice) = kept.get(&key).filter(|choice| choice.threads > 0 && choice.rows > 0) {
@@ -73,6 +74,7 @@ pub fn measure(
     mut adapter: Option<&mut LlamaLoraAdapter>,
     config: &EngineConfig,
 ) -> Result<Choice, StartError> {
+    let config = &with_cells(model, config)?;
     let slots = config.slots as usize;
     let mut shapes = vec![slots];
     if slots > FEW_SLOTS {
