@@ -88,7 +88,7 @@ bench() {
             [[ -f $file ]] || "$bundle/bin/ai-friend" models synthesize --shape "$shape" --output "$file" >&2
             for kv in split unified; do
                 printf '\n### %s, Q4_K_M with random weights, %s KV\n\n' "$shape" "$kv"
-                for part in logits roof peer stall sequential; do
+                for part in logits roof peer stall sequential comeback; do
                     "$bundle/bin/bench_engine" "$part" --model "$file" --gpu-layers "${GPU_LAYERS:-999}" --kv "$kv" \
                         --users "${USERS:-1,8,32,64,128}" --rounds "${ROUNDS:-3}" --threads 1 \
                         --json "$out/gpu-$shape-$kv.json" "${peers[@]}" || echo "$part failed"

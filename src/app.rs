@@ -53,11 +53,7 @@ impl Mind {
     /// # Errors
     /// As [`Mind::load`].
     pub fn load_for_one(config: &Config) -> Result<Self> {
-        let mut config = config.clone();
-        if config.model.kv_tokens == 0 {
-            config.model.kv_tokens = config.model.context_tokens * SINGLE_CONTEXTS;
-        }
-        Self::load(&config)
+        Self::load(&for_one(config))
     }
 
     /// Puts the parts together for one messenger and store.
@@ -73,6 +69,15 @@ impl Mind {
             safety: safety(config),
         }
     }
+}
+
+/// The same settings with a cache for a single conversation, where its size was left open.
+pub fn for_one(config: &Config) -> Config {
+    let mut config = config.clone();
+    if config.model.kv_tokens == 0 {
+        config.model.kv_tokens = config.model.context_tokens * SINGLE_CONTEXTS;
+    }
+    config
 }
 
 /// Contexts that a single conversation's cache has room for: it is read under several modes' prefixes.
@@ -272,6 +277,7 @@ fn engine_config(config: &Config, resolved: &crate::models::ResolvedModel) -> En
         threads: model.threads,
         inter_token_target: Duration::from_millis(model.inter_token_target_ms),
         gpu_layers: model.gpu_layers,
+        cache_ram_percent: model.cache_ram_percent,
         ..EngineConfig::for_model(&resolved.gguf)
     }
 }

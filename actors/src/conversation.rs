@@ -33,7 +33,8 @@ pub struct ConversationConfig {
     pub burst_max: Duration,
     /// How often new words may cancel the answer to the ones before; then it is finished first.
     pub max_cancels: u32,
-    /// Turns of history that a prompt may hold; the engine drops more if they do not fit.
+    /// Turns of history that a prompt may hold; when there are more, the oldest two fifths leave at once. The engine drops
+    /// more if they do not fit.
     pub history_turns: usize,
     /// An answer that takes longer is given up and tried once more.
     pub reply_deadline: Duration,
@@ -297,7 +298,7 @@ impl Desk {
             let _ = self.forget.send(ForgetOwner(owner(id))).await;
         }
         state.turns.extend(change.turns);
-        let surplus = state.turns.len().saturating_sub(self.config.history_turns);
+        let surplus = surplus(state.turns.len(), self.config.history_turns);
         state.turns.drain(..surplus);
         if let Some(profile) = change.profile {
             state.profile = profile;
@@ -338,6 +339,18 @@ impl Desk {
         crate::texts::fill(text, "name", &self.persona.name)
     }
 }
+
+/// Of so many turns, the oldest that leave.
+///
+/// Many at once, and then none for long: if the oldest left with every new one, each prompt would begin elsewhere, and all that the
+/// engine has computed of the conversation would be worth nothing.
+fn surplus(turns: usize, most: usize) -> usize {
+    let kept = if most < FEW_TURNS { most } else { most * 3 / 5 };
+    if turns > most { turns - kept } else { 0 }
+}
+
+/// With fewer turns than this each counts, and is cheap to compute again.
+const FEW_TURNS: usize = 10;
 
 /// A turn of this moment.
 pub(crate) fn turn(role: Role, text: &str) -> Turn {

@@ -8,12 +8,16 @@ use std::time::Instant;
 use crate::backend::{Backend, LaneId};
 use crate::batcher::{Active, Batcher, Phase, Prefix};
 use crate::fit::{Fitted, fit};
+use crate::host_cache::Entry;
 use crate::lanes::{Tenant, common_prefix};
 use crate::mailbox::Job;
 use crate::request::{GenerateError, OwnerId};
 use crate::scheduler::Rank;
 use crate::sequence::{Sequence, deadline, validate};
 use crate::wording::same_words;
+
+/// Fewest tokens beside its prefix for which a conversation is kept in ordinary memory.
+const WORTH_SAVING: usize = 8;
 
 /// A request without a slot.
 pub(crate) struct Waiting {
@@ -57,7 +61,7 @@ impl<B: Backend> Batcher<B> {
             let mut fitted = match waiting.fitted.take() {
                 Some(fitted) => fitted,
                 None => {
-                    let anchor = self.lanes.first_turn(request.owner);
+                    let anchor = self.lanes.first_turn(request.owner).or_else(|| self.host.first_turn(request.owner));
                     let new_tokens = request.max_new_tokens as usize;
                     match fit(&self.backend, &request.prompt, new_tokens, self.limits.context, anchor) {
                         Ok(fitted) => fitted,
@@ -94,7 +98,7 @@ impl<B: Backend> Batcher<B> {
     /// Finds the lane from which the fewest tokens must be computed, and room for the rest. None where others must
     /// finish first.
     fn place(&mut self, owner: OwnerId, fitted: &mut Fitted, new_tokens: usize) -> Option<Place> {
-        let own = self.lanes.session(owner, &fitted.prefix);
+        let own = self.lanes.session(owner, &fitted.prefix).or_else(|| self.bring_back(owner, fitted));
         let own = own.map(|lane| (lane, self.continued(lane, fitted, new_tokens)));
         match own {
             Some((lane, common)) if common >= fitted.prefix.len().min(fitted.tokens.len() - 1) => {
@@ -113,6 +117,58 @@ impl<B: Backend> Batcher<B> {
             }
             None => self.place_new(owner, fitted, new_tokens),
         }
+    }
+
+    /// Gives the owner's conversation under this prefix a lane again, if it was kept in ordinary memory and the prompt goes
+    /// on from it.
+    fn bring_back(&mut self, owner: OwnerId, fitted: &Fitted) -> Option<LaneId> {
+        let entry = self.host.take(owner, &fitted.prefix)?;
+        if common_prefix(&entry.log, &fitted.tokens) <= fitted.prefix.len() {
+            return None;
+        }
+        let Some(lane) = self.claim(owner, &fitted.prefix) else {
+            self.host.put(entry);
+            return None;
+        };
+        self.lanes.pin(lane);
+        let room = self.make_room(entry.log.len());
+        self.lanes.unpin(lane);
+        if !room {
+            self.lanes.empty(&mut self.backend, lane);
+            self.host.put(entry);
+            return None;
+        }
+        if !self.lanes.restore(&mut self.backend, lane, &entry.saved, entry.log) {
+            self.lanes.empty(&mut self.backend, lane);
+            return None;
+        }
+        let (prefix, first_turn) = (entry.prefix, entry.first_turn);
+        self.lanes.rename(lane, Tenant::Session { owner, prefix, first_turn });
+        self.status.restored += 1;
+        Some(lane)
+    }
+
+    /// Empties the idle lane that was used longest ago; its conversation stays in ordinary memory. False where all are in
+    /// use.
+    pub(crate) fn evict(&mut self) -> bool {
+        let Some(lane) = self.lanes.oldest_idle() else { return false };
+        if let Some(entry) = self.saved(lane) {
+            self.host.put(entry);
+        }
+        self.lanes.evict(&mut self.backend, lane);
+        true
+    }
+
+    /// A conversation to keep in ordinary memory. None where it is hardly more than its prefix, which others keep.
+    fn saved(&mut self, lane: LaneId) -> Option<Entry<B::Saved>> {
+        let Tenant::Session { owner, prefix, first_turn } = self.lanes.tenant(lane).clone() else { return None };
+        let log = self.lanes.log(lane).to_vec();
+        if self.host.is_off() || log.len() < prefix.len() + WORTH_SAVING {
+            return None;
+        }
+        let (saved, kv) = self.backend.save(lane)?;
+        let bytes = kv + std::mem::size_of_val(log.as_slice()) as u64;
+        Some(Entry { owner, prefix, first_turn, log, saved, bytes })
     }
 
     /// How many tokens of a lane the prompt continues, written in the lane's tokens where these say the same.
@@ -163,7 +219,7 @@ impl<B: Backend> Batcher<B> {
             if let Some(lane) = self.lanes.claim(tenant.clone()) {
                 return Some(lane);
             }
-            if !self.lanes.evict(&mut self.backend) {
+            if !self.evict() {
                 return None;
             }
         }
@@ -188,7 +244,7 @@ impl<B: Backend> Batcher<B> {
             self.lanes.pin(like);
         }
         let mut lane = self.lanes.claim(Tenant::Prefix(prefix.clone()));
-        if lane.is_none() && self.lanes.evict(&mut self.backend) {
+        if lane.is_none() && self.evict() {
             lane = self.lanes.claim(Tenant::Prefix(prefix.clone()));
         }
         if let Some((like, common)) = like {
@@ -206,7 +262,7 @@ impl<B: Backend> Batcher<B> {
             if self.lanes.free_cells() >= self.reserved() + cells {
                 return true;
             }
-            if !self.lanes.evict(&mut self.backend) {
+            if !self.evict() {
                 return false;
             }
         }

@@ -21,6 +21,9 @@ impl LaneId {
 
 /// A loaded model with a KV cache of many lanes, which share cells or have a stream each.
 pub trait Backend {
+    /// A lane's KV in ordinary memory.
+    type Saved;
+
     /// The bounds of this model and context. Constant.
     fn limits(&self) -> Limits;
 
@@ -47,6 +50,13 @@ pub trait Backend {
 
     /// Tokens in a lane's KV, as the backend itself counts them.
     fn len(&self, lane: LaneId) -> usize;
+
+    /// Copies a lane's KV into ordinary memory, and says how many bytes that takes. None where it cannot be had now.
+    fn save(&mut self, lane: LaneId) -> Option<(Self::Saved, u64)>;
+
+    /// Makes what was saved, `tokens` tokens, the content of the empty lane. False where it could not: the lane is empty
+    /// then.
+    fn restore(&mut self, lane: LaneId, saved: &Self::Saved, tokens: usize) -> bool;
 }
 
 /// The bounds of a model and its context.

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::admission::Waiting;
 use crate::backend::{Backend, Batch, DecodeError, LaneId, Limits, Token};
+use crate::host_cache::HostCache;
 use crate::lanes::{Lanes, Tenant};
 use crate::mailbox::Job;
 use crate::request::{EngineStatus, GenerateError, OwnerId};
@@ -17,11 +18,12 @@ use crate::scheduler::{Pace, Served, chunks};
 use crate::sequence::{Next, Sequence};
 
 /// The batching engine over a backend.
-pub struct Batcher<B> {
+pub struct Batcher<B: Backend> {
     pub(crate) backend: B,
     pub(crate) limits: Limits,
     pub(crate) settings: Settings,
     pub(crate) lanes: Lanes,
+    pub(crate) host: HostCache<B::Saved>,
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) active: Vec<Active>,
     pub(crate) served: Served,
@@ -45,6 +47,8 @@ pub struct Settings {
     pub parallel_rows: usize,
     /// Gap between two tokens of one answer to aim at.
     pub inter_token_target: Duration,
+    /// Most bytes of ordinary memory for conversations that lost their lane.
+    pub host_bytes: u64,
 }
 
 /// A sequence with its lane.
@@ -112,6 +116,7 @@ impl<B: Backend> Batcher<B> {
                 ..settings
             },
             lanes: Lanes::new(limits),
+            host: HostCache::new(settings.host_bytes),
             waiting: Vec::new(),
             active: Vec::new(),
             served: Served::default(),
@@ -161,6 +166,7 @@ impl<B: Backend> Batcher<B> {
             queued: self.waiting.len(),
             active: self.active.len(),
             evictions: self.lanes.evictions(),
+            host_bytes: self.host.bytes(),
             ..self.status
         }
     }
@@ -193,6 +199,7 @@ impl<B: Backend> Batcher<B> {
     /// Drops everything remembered of an owner. An answer in flight goes on, and leaves nothing behind.
     pub fn forget(&mut self, owner: OwnerId) {
         self.lanes.forget(&mut self.backend, owner);
+        self.host.forget(owner);
         self.served.forget(owner);
         for active in self.active.iter_mut().filter(|active| active.sequence.owner == owner) {
             active.forgotten = true;
@@ -371,7 +378,7 @@ impl<B: Backend> Batcher<B> {
     /// and their lanes are dropped.
     fn recover(&mut self, parts: &[Part], error: &DecodeError) {
         tracing::warn!(%error, "a batch failed");
-        if *error == DecodeError::NoRoom && self.lanes.evict(&mut self.backend) {
+        if *error == DecodeError::NoRoom && self.evict() {
             return;
         }
         let failed = |index: usize, active: &Active| {

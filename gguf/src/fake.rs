@@ -23,6 +23,8 @@ pub struct ScriptedBackend {
     rows: Vec<Vec<f32>>,
     cost: Cost,
     failures: VecDeque<Option<DecodeError>>,
+    /// How many of the coming lanes cannot be saved or restored.
+    stubborn: usize,
     /// Sizes of the batches decoded so far: tokens and rows.
     pub batches: Vec<(usize, usize)>,
     /// Tokens decoded so far.
@@ -56,6 +58,7 @@ impl ScriptedBackend {
             rows: Vec::new(),
             cost: Cost { batch: Duration::from_millis(1), token: Duration::from_micros(100) },
             failures: VecDeque::new(),
+            stubborn: 0,
             batches: Vec::new(),
             tokens: 0,
         }
@@ -88,6 +91,17 @@ impl ScriptedBackend {
         self.failures.extend(failures);
     }
 
+    /// Lets so many of the coming saves and restores fail.
+    pub fn refuse_copies(&mut self, count: usize) {
+        self.stubborn = count;
+    }
+
+    fn refuses(&mut self) -> bool {
+        let refuses = self.stubborn > 0;
+        self.stubborn = self.stubborn.saturating_sub(1);
+        refuses
+    }
+
     /// Whether a coming batch will fail.
     pub fn will_fail(&self) -> bool {
         self.failures.iter().any(Option::is_some)
@@ -110,6 +124,8 @@ pub fn says(text: &str) -> impl FnMut(&[Token]) -> Token + Send + 'static {
 }
 
 impl Backend for ScriptedBackend {
+    type Saved = Vec<Token>;
+
     fn limits(&self) -> Limits {
         self.limits
     }
@@ -171,5 +187,21 @@ impl Backend for ScriptedBackend {
 
     fn len(&self, lane: LaneId) -> usize {
         self.lanes[lane.index()].len()
+    }
+
+    fn save(&mut self, lane: LaneId) -> Option<(Vec<Token>, u64)> {
+        let held = self.lanes[lane.index()].clone();
+        let bytes = held.len() as u64;
+        (!self.refuses()).then_some((held, bytes))
+    }
+
+    fn restore(&mut self, lane: LaneId, saved: &Vec<Token>, tokens: usize) -> bool {
+        assert!(self.lanes[lane.index()].is_empty(), "lane {} is not empty", lane.0);
+        assert_eq!(saved.len(), tokens, "what was saved is what is wanted back");
+        if self.refuses() {
+            return false;
+        }
+        self.lanes[lane.index()].clone_from(saved);
+        true
     }
 }

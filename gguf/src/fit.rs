@@ -18,17 +18,21 @@ pub struct Fitted {
     pub prefix: Arc<[Token]>,
     /// Old turns left out.
     pub dropped_turns: usize,
-    /// Hash of the oldest turn kept.
+    /// Hash of the oldest turn kept and the one after it.
     pub first_turn: u64,
 }
+
+/// Of four parts of the turns that were given, a conversation's lane may begin behind so many: somebody may say "ok" twice, and
+/// nearly nothing would be left.
+const LATEST_BEGINNING: usize = 3;
 
 /// Share of the context that is left filled after turns were dropped, in percent.
 const REFILL_PERCENT: usize = 60;
 
 /// Tokenises `prompt` so that it and `new_tokens` of answer fit `context` tokens.
 ///
-/// `anchor` is the hash of the oldest turn that the conversation's lane still holds: a prompt that must be shortened
-/// is cut there again where that suffices, so that the lane can be continued.
+/// `anchor` is the [`Fitted::first_turn`] of the conversation's lane: a prompt that begins earlier, or must be shortened, is
+/// cut there again where that suffices, so that the lane can be continued.
 ///
 /// # Errors
 /// [`GenerateError::PromptTooLong`] where prefix, newest turn, tail and answer alone do not fit.
@@ -61,22 +65,19 @@ pub fn fit(
         }
     }
     turns.reverse();
-    let mut first = prompt.turns.len() - turns.len();
-    if first > 0 {
-        let anchored = (first..prompt.turns.len()).find(|index| Some(hash(&prompt.turns[*index])) == anchor);
-        let goal = context * REFILL_PERCENT / 100;
-        let offset = first;
-        first = anchored.unwrap_or_else(|| {
-            let mut needed = budget.needed;
-            let mut first = offset;
-            while needed > goal && first + 1 < prompt.turns.len() {
-                needed -= turns[first - offset].len();
-                first += 1;
-            }
-            first
-        });
-        turns.drain(..first - offset);
-    }
+    let all = prompt.turns.len();
+    let fits_from = all - turns.len();
+    let lane_begins = |index: &usize| Some(hash(&prompt.turns[*index..])) == anchor;
+    let first = (fits_from..all).take_while(|index| index * 4 <= all * LATEST_BEGINNING).find(lane_begins);
+    let first = first.unwrap_or_else(|| {
+        let (mut needed, mut first) = (budget.needed, fits_from);
+        while fits_from > 0 && needed > context * REFILL_PERCENT / 100 && first + 1 < all {
+            needed -= turns[first - fits_from].len();
+            first += 1;
+        }
+        first
+    });
+    turns.drain(..first - fits_from);
 
     let mut tokens = prefix.clone();
     tokens.extend(turns.into_iter().flatten());
@@ -84,7 +85,7 @@ pub fn fit(
     if tokens.is_empty() {
         return Err(GenerateError::Invalid("the prompt is empty".into()));
     }
-    let first_turn = prompt.turns.get(first).map_or(0, |turn| hash(turn));
+    let first_turn = hash(&prompt.turns[first..]);
     Ok(Fitted { tokens, prefix: prefix.into(), dropped_turns: first, first_turn })
 }
 
@@ -118,9 +119,10 @@ impl Budget {
     }
 }
 
-fn hash(turn: &[Piece]) -> u64 {
+/// Of two turns, the friend's among them: one alone is often said again.
+fn hash(turns: &[Vec<Piece>]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    turn.hash(&mut hasher);
+    turns[..turns.len().min(2)].hash(&mut hasher);
     hasher.finish()
 }
 
@@ -165,6 +167,24 @@ mod tests {
         }
         // 80 of 100 tokens are for turns of 10: eight fit, the ninth leaves four.
         assert_eq!(cuts, [0, 0, 0, 0, 0, 0, 0, 0, 5, 5, 5, 5, 5, 10, 10, 10, 10, 10, 15, 15]);
+    }
+
+    #[test]
+    fn a_prompt_that_begins_before_the_lane_is_cut_where_the_lane_begins() {
+        let backend = ScriptedBackend::default();
+        let held = fit(&backend, &prompt(&["two.", "three.", "four."]), 10, 100, None).unwrap();
+        let longer = prompt(&["one.", "two.", "three.", "four.", "five."]);
+        let fitted = fit(&backend, &longer, 10, 100, Some(held.first_turn)).unwrap();
+        assert_eq!((text(&fitted).as_str(), fitted.dropped_turns), ("PREFIXtwo.three.four.five.>>", 1));
+        assert_eq!(fit(&backend, &longer, 10, 100, None).unwrap().dropped_turns, 0);
+    }
+
+    #[test]
+    fn words_that_were_said_twice_do_not_cost_the_history() {
+        let backend = ScriptedBackend::default();
+        let held = fit(&backend, &prompt(&["ok.", "fine.", "hm."]), 10, 100, None).unwrap();
+        let later = prompt(&["zero.", "one.", "ok.", "three.", "four.", "five.", "six.", "ok.", "fine."]);
+        assert_eq!(fit(&backend, &later, 10, 100, Some(held.first_turn)).unwrap().dropped_turns, 0);
     }
 
     #[test]

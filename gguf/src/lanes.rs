@@ -167,9 +167,9 @@ impl Lanes {
         self.touch(lane);
     }
 
-    /// Empties the lane that nobody uses and that was used longest ago: conversations first, then shared prefixes.
-    /// False where all are in use.
-    pub fn evict(&mut self, backend: &mut impl Backend) -> bool {
+    /// The lane that nobody uses and that was used longest ago: conversations first, then shared prefixes. None where all are in
+    /// use.
+    pub fn oldest_idle(&self) -> Option<LaneId> {
         let idle = |lane: &LaneId| {
             let lane = &self.lanes[lane.index()];
             lane.pins == 0 && lane.tenant != Tenant::Free
@@ -178,10 +178,13 @@ impl Lanes {
             let lane = &self.lanes[lane.index()];
             (matches!(lane.tenant, Tenant::Prefix(_)), lane.used)
         };
-        let Some(oldest) = self.ids().filter(idle).min_by_key(age) else { return false };
-        self.empty(backend, oldest);
+        self.ids().filter(idle).min_by_key(age)
+    }
+
+    /// Empties a lane to make room.
+    pub fn evict(&mut self, backend: &mut impl Backend, lane: LaneId) {
+        self.empty(backend, lane);
         self.evictions += 1;
-        true
     }
 
     /// Empties the prefix lane that nobody waits for and that was used longest ago.
@@ -193,8 +196,7 @@ impl Lanes {
         let Some(oldest) = self.ids().filter(idle).min_by_key(|lane| self.lanes[lane.index()].used) else {
             return false;
         };
-        self.empty(backend, oldest);
-        self.evictions += 1;
+        self.evict(backend, oldest);
         true
     }
 
@@ -245,6 +247,21 @@ impl Lanes {
         let target = &mut self.lanes[to.index()];
         (target.log, target.cells) = (log, cells);
         backend.share(from, to, tokens);
+    }
+
+    /// Makes tokens whose KV was saved the content of an empty lane; each takes a free cell. False where the backend could
+    /// not, or where too few cells are free: the lane is as before then.
+    pub fn restore<B: Backend>(&mut self, backend: &mut B, lane: LaneId, saved: &B::Saved, log: Vec<Token>) -> bool {
+        if !self.log(lane).is_empty() || self.free.len() < log.len() || !backend.restore(lane, saved, log.len()) {
+            return false;
+        }
+        let cells = self.free.split_off(self.free.len() - log.len());
+        for &cell in &cells {
+            self.references[cell as usize] = 1;
+        }
+        let lane = &mut self.lanes[lane.index()];
+        (lane.log, lane.cells) = (log, cells);
+        true
     }
 
     /// Puts `tokens` behind a lane's content into a batch, with logits wanted for the last where `logits`; returns that

@@ -8,6 +8,7 @@ pub mod chat_template;
 pub mod convert;
 pub mod fake;
 mod fit;
+pub mod host_cache;
 pub mod hub;
 pub mod lanes;
 #[cfg(feature = "llama")]

@@ -271,8 +271,12 @@ pub struct EngineStatus {
     pub reused_tokens: u64,
     /// Tokens generated.
     pub new_tokens: u64,
-    /// Lanes evicted to token logs.
+    /// Lanes evicted.
     pub evictions: u64,
+    /// Conversations that came back from ordinary memory into a lane.
+    pub restored: u64,
+    /// Bytes of ordinary memory that conversations without a lane take.
+    pub host_bytes: u64,
 }
 
 /// How the KV cache is laid out in memory.
@@ -328,6 +332,8 @@ pub struct EngineConfig {
     pub inter_token_target: Duration,
     /// Layers on the GPU; 0 is CPU only.
     pub gpu_layers: u32,
+    /// Ordinary memory for conversations that lost their lane, in percent of what is free once everything is loaded.
+    pub cache_ram_percent: u32,
 }
 
 impl EngineConfig {
@@ -347,6 +353,7 @@ impl EngineConfig {
             threads: 0,
             inter_token_target: Duration::from_millis(400),
             gpu_layers: 0,
+            cache_ram_percent: 20,
         }
     }
 }

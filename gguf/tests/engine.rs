@@ -26,12 +26,18 @@ impl Bench {
     }
 
     fn with(backend: ScriptedBackend, slots: usize) -> Self {
+        Self::keeping(backend, slots, 0)
+    }
+
+    /// With ordinary memory for conversations that lost their lane.
+    fn keeping(backend: ScriptedBackend, slots: usize, host_bytes: u64) -> Self {
         let settings = Settings {
             slots,
             rows: slots,
             prefixes: 3,
             parallel_rows: 8,
             inter_token_target: Duration::from_millis(10),
+            host_bytes,
         };
         let batcher = Batcher::new(backend, settings);
         Self { mailbox: Mailbox::new(100), batcher, now: Instant::now(), steps: Vec::new() }
@@ -184,8 +190,14 @@ fn a_long_history_never_stalls_the_others() {
 #[test]
 fn more_decoding_than_rows_take_turns() {
     let backend = ScriptedBackend::default().with_script(says("0123456789"));
-    let settings =
-        Settings { slots: 6, rows: 2, prefixes: 2, parallel_rows: 8, inter_token_target: Duration::from_millis(10) };
+    let settings = Settings {
+        slots: 6,
+        rows: 2,
+        prefixes: 2,
+        parallel_rows: 8,
+        inter_token_target: Duration::from_millis(10),
+        host_bytes: 0,
+    };
     let mut bench = Bench::new(ScriptedBackend::default());
     bench.batcher = Batcher::new(backend, settings);
     let mut tickets: Vec<_> = (0..6).map(|owner| bench.submit(request(owner, "p.", &["x"]))).collect();
@@ -249,6 +261,49 @@ fn idle_lanes_are_evicted_for_newcomers_and_come_back_by_replay() {
     assert!(bench.batcher.status().evictions >= 3);
     let back = bench.answer(request(0, "intro.", &["hello hello hello.", "again"]));
     assert_eq!((back.text.as_str(), back.usage.reused_tokens), ("hello", 6), "the prefix at least is still there");
+}
+
+/// Six people in turn, on lanes for three of them; then the first goes on.
+fn back_after_an_eviction(host_bytes: u64, meanwhile: impl FnOnce(&mut Bench)) -> (Completion, u64) {
+    let limits = Limits { lanes: 4, cells: 256, ..LIMITS };
+    let mut bench = Bench::keeping(ScriptedBackend::new(limits), 2, host_bytes);
+    for owner in 0..6 {
+        bench.answer(request(owner, "intro.", &["hello hello hello."]));
+    }
+    meanwhile(&mut bench);
+    let back = bench.answer(request(0, "intro.", &["hello hello hello.", "again"]));
+    assert_eq!(back.text, "hello");
+    (back, bench.batcher.status().restored)
+}
+
+#[test]
+fn a_conversation_that_lost_its_lane_comes_back_from_memory() {
+    let (back, restored) = back_after_an_eviction(10_000, |_| ());
+    assert_eq!((back.usage.reused_tokens as usize, restored), ("intro.hello hello hello.".len(), 1));
+}
+
+#[test]
+fn where_memory_holds_only_the_newest_the_oldest_is_computed_anew() {
+    // A conversation takes 31 bytes of the scripted model, and 4 for each token of its log.
+    let (back, restored) = back_after_an_eviction(31 * 5 * 2, |_| ());
+    assert_eq!((back.usage.reused_tokens, restored), (6, 0), "the prefix at least is still there");
+}
+
+#[test]
+fn a_conversation_that_cannot_be_copied_back_is_computed_anew() {
+    let (back, restored) = back_after_an_eviction(10_000, |bench| bench.batcher.backend().refuse_copies(9));
+    assert_eq!((back.usage.reused_tokens, restored), (6, 0));
+}
+
+#[test]
+fn a_forgotten_owner_leaves_nothing_in_memory_either() {
+    let (back, restored) = back_after_an_eviction(10_000, |bench| {
+        let before = bench.batcher.status().host_bytes;
+        bench.mailbox.forget(OwnerId(0));
+        bench.step();
+        assert!(bench.batcher.status().host_bytes < before);
+    });
+    assert_eq!((back.usage.reused_tokens, restored), (6, 0));
 }
 
 #[test]

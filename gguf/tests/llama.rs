@@ -87,6 +87,7 @@ fn turns_lanes_and_evictions_never_change_an_answer() {
     }
     assert!(engine.status().evictions > 0);
     assert_eq!(ask(1).text, first.text);
+    assert!(engine.status().restored > 0, "from memory");
     engine.forget(OwnerId(1));
     assert_eq!(ask(1).text, first.text);
 }
@@ -187,6 +188,7 @@ fn split_streams_survive_evictions_and_too_few_cells_are_refused() {
     }
     assert!(engine.status().evictions > 0);
     assert_eq!(ask(1), first);
+    assert!(engine.status().restored > 0, "from memory");
     let error = start(EngineConfig { kv_tokens: 256 * 24, ..split() }).err().expect("an error").to_string();
     assert!(error.contains("needs 6400"), "{error}");
 }

@@ -81,6 +81,7 @@ impl Run {
             prefixes: random.random_range(0..4),
             parallel_rows: random.random_range(1..9),
             inter_token_target: Duration::from_millis(random.random_range(1..20)),
+            host_bytes: if random.random_bool(0.5) { random.random_range(0..4_000) } else { 0 },
         };
         let batcher = Batcher::new(ScriptedBackend::new(limits).with_script(follows), settings);
         let mailbox = Mailbox::new(random.random_range(1..12));
@@ -143,6 +144,7 @@ impl Run {
                 self.batcher.backend().fail([Some(failure)]);
                 self.pending.iter_mut().for_each(|pending| pending.excused = true);
             }
+            12 => self.batcher.backend().refuse_copies(1),
             _ => {}
         }
     }

@@ -21,7 +21,9 @@ pub fn evaluate(evaluate: &Evaluate, config: &Config) -> Result<ExitCode> {
     let persona = app::persona(config)?;
     let (EvaluateCommand::Loss { file } | EvaluateCommand::Reply { file }) = &evaluate.command;
     let conversations = read(file, &persona)?;
-    let thinker = app::thinker(config, &persona)?;
+    // A loss is computed beside the engine, which then only says how prompts are written.
+    let small = matches!(evaluate.command, EvaluateCommand::Loss { .. }).then(|| app::for_one(config));
+    let thinker = app::thinker(small.as_ref().unwrap_or(config), &persona)?;
     let voice = Voice { persona: &persona, template: &thinker.template };
     match &evaluate.command {
         EvaluateCommand::Loss { .. } => {

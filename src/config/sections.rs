@@ -55,6 +55,9 @@ sections! {
         /// How the cells' keys are stored: "f16", or "q8_0", which takes less memory and is faster on a CPU. "auto": q8_0
         /// on a CPU, if the model's heads are a multiple of 32.
         kv_keys: KvKeys = KvKeys::Auto;
+        /// Memory for conversations that are no longer in the KV cache, in percent of what is free once the model is loaded:
+        /// whoever comes back is answered without computing all that was said anew. 0 keeps none.
+        cache_ram_percent: u32 = 20, 0..=80;
         /// Most tokens computed in one step.
         batch_tokens: u32 = 512, 16..=8192;
         /// Requests that may wait for a slot; beyond it the friend says that it is busy.
@@ -102,7 +105,7 @@ sections! {
         burst_max_ms: u64 = 5000, 0..=300000;
         /// How often new messages may interrupt one answer before it is finished all the same.
         max_cancels: u32 = 3, 0..=100;
-        /// Turns of history that the model is given, at most.
+        /// Turns of history that the model is given, at most; when there are more, the oldest two fifths leave at once.
         history_turns: usize = 40, 1..=1000;
         /// An answer that takes longer is given up with a kind word, in seconds.
         reply_deadline_s: u64 = 120, 1..=3600;

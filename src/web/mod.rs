@@ -128,5 +128,7 @@ fn render(Seen { windows, engine }: &Seen) -> String {
     line("engine_reused_tokens_total", "counter", engine.reused_tokens);
     line("engine_new_tokens_total", "counter", engine.new_tokens);
     line("engine_evictions_total", "counter", engine.evictions);
+    line("engine_restored_total", "counter", engine.restored);
+    line("engine_host_cache_bytes", "gauge", engine.host_bytes);
     text
 }

@@ -78,7 +78,8 @@ def main(arguments=None) -> int:
         made = command(name, run, help=text)
         made.add_argument("data", type=Path, help="folder with empatheticdialogues/ and dailydialog/")
         made.add_argument("--out", type=Path, default=ROOT / f"target/training-data/{name}")
-        made.add_argument("--original", action="store_true", help="the counts must be the original files'")
+        if name == "reference":
+            made.add_argument("--original", action="store_true", help="the counts must be the original files'")
     options = parser.parse_args(arguments)
     try:
         options.run(options)

@@ -1,10 +1,11 @@
 //! The engine beside llama.cpp's own tools on the same machine and file: `make bench-engine`.
 //!
 //! `roof` compares steady decoding with `llama-batched-bench`, `peer` a conversation trace with `llama-server` over the
-//! same loopback HTTP client, `stall` what a long history does to others, `sequential` one message at a time, `soak` a
-//! long run, `logits` whether a GPU computes what the CPU does. A and B take turns; medians with their spread are printed, and written as JSON.
+//! same loopback HTTP client, `stall` what a long history does to others, `sequential` one message at a time, `comeback` people
+//! whose conversation lost its lane, `soak` a long run, `logits` whether a GPU computes what the CPU does. A and B take turns; medians with their spread are printed, and written as JSON.
 
 mod client;
+mod comeback;
 mod logits;
 mod peer;
 mod plot;
@@ -45,7 +46,7 @@ pub struct Options {
     pub json: Option<PathBuf>,
 }
 
-const USAGE: &str = "usage: bench_engine roof|busy|peer|stall|sequential|soak|logits|plot|all --model FILE \
+const USAGE: &str = "usage: bench_engine roof|busy|peer|stall|sequential|comeback|soak|logits|plot|all --model FILE \
 [--batched-bench FILE] [--server FILE] [--rounds N] [--threads N] [--users 1,8,32,64] [--minutes M] [--json FILE] \
 [--gpu-layers N] [--kv auto|unified|split] [--keys auto|f16|q8_0]";
 
@@ -101,7 +102,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let what = arguments.next().ok_or(USAGE)?;
     let options = parse(arguments)?;
     let mut results = Map::new();
-    let parts: &[&str] = if what == "all" { &["roof", "busy", "peer", "stall", "sequential"] } else { &[&what] };
+    let parts: &[&str] =
+        if what == "all" { &["roof", "busy", "peer", "stall", "sequential", "comeback"] } else { &[&what] };
     for part in parts {
         let result = match *part {
             "roof" => roof::run(&options)?,
@@ -109,6 +111,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "peer" => peer::run(&options)?,
             "stall" => peer::stall(&options)?,
             "sequential" => roof::sequential(&options)?,
+            "comeback" => comeback::run(&options)?,
             "soak" => soak::run(&options)?,
             "logits" => logits::run(&options)?,
             "plot" => plot::run(&options)?,

@@ -124,6 +124,7 @@ fn generate(
         prefixes: 8,
         parallel_rows: llama::parallel_rows(&config),
         inter_token_target,
+        host_bytes: 0,
     };
     let mut batcher = Batcher::new(backend, settings);
     let mailbox = Mailbox::new(users + 1);

@@ -30,6 +30,7 @@ pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::
         prefixes: 4,
         parallel_rows: llama::parallel_rows(&config),
         inter_token_target: config.inter_token_target,
+        host_bytes: llama::host_bytes(&config),
     };
     let mut batcher = Batcher::new(backend, settings);
     let mailbox = Mailbox::new(64);
@@ -90,13 +91,14 @@ pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::
     };
     let speed = part(0.0, tenth, |sample| sample.1) / part(end - tenth, end, |sample| sample.1);
     let memory = part(end - tenth, end, |sample| sample.2) / part(tenth, tenth * 2.0, |sample| sample.2);
-    let evictions = batcher.status().evictions;
+    let (evictions, restored) = (batcher.status().evictions, batcher.status().restored);
     println!(
-        "long run of {:.1} minutes: {answers} answers, {cancels} cancels, {evictions} evictions; speed in the last tenth {speed:.3} of the first's, memory {memory:.3}; every lane equal to its log",
+        "long run of {:.1} minutes: {answers} answers, {cancels} cancels, {evictions} evictions, {restored} of them brought back; speed in the last tenth {speed:.3} of the first's, memory {memory:.3}; every lane equal to its log",
         options.minutes
     );
     let result = json!({
         "minutes": options.minutes, "answers": answers, "cancels": cancels, "evictions": evictions,
+        "restored": restored,
         "speed_ratio": speed, "memory_ratio": memory,
     });
     Ok(Map::from_iter([("long_run".into(), result)]))

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use llama_cpp_2::DecodeError as LlamaDecodeError;
+use llama_cpp_2::context::session::{LlamaStateSeqFlags, SeqState};
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
@@ -26,6 +27,11 @@ pub struct LlamaBackend<'model> {
     placement: Option<Placement>,
     /// Streams copied to bring lanes together, since start.
     moves: u64,
+    /// Streams whose content llama.cpp will copy, or copy over, before the next batch: what is read or written there until
+    /// then is lost.
+    copying: Vec<StreamId>,
+    /// Whether old tokens of a lane leave its KV (a sliding window), so that a copy could not be shortened.
+    windowed: bool,
     /// Streams that the last batch was padded with, and what they held before.
     padded: Vec<(StreamId, usize)>,
     /// Whether all threads compute the next step; none where there is one, or where that cannot be changed.
@@ -42,9 +48,23 @@ impl<'model> LlamaBackend<'model> {
         let padding = placement.as_ref().map_or(0, Placement::streams);
         let batch = LlamaBatch::new(context.limits.batch_tokens + padding, 1);
         let vocabulary = vocabulary(context.model);
-        let normalises = context.model.meta_val_str("general.architecture").is_ok_and(|name| name == "gptneox");
+        let architecture = context.model.meta_val_str("general.architecture").unwrap_or_default();
+        let windowed = context.model.meta_val_str(&format!("{architecture}.attention.sliding_window")).is_ok();
+        let normalises = architecture == "gptneox";
         let team = (context.threads > 1 && openmp::can_change()).then(Team::default);
-        Self { context, vocabulary, batch, rows: Vec::new(), placement, moves: 0, padded: Vec::new(), team, normalises }
+        Self {
+            context,
+            vocabulary,
+            batch,
+            rows: Vec::new(),
+            placement,
+            moves: 0,
+            copying: Vec::new(),
+            windowed,
+            padded: Vec::new(),
+            team,
+            normalises,
+        }
     }
 
     /// Streams copied since start, so that the lanes of a batch lie side by side.
@@ -156,6 +176,7 @@ impl<'model> LlamaBackend<'model> {
         // Both ids are below n_seq_max: they came from the placement.
         let copied = self.context.context.kv_cache_seq_cp(i32::from(from.0), i32::from(to.0), None, None);
         debug_assert!(copied.is_ok());
+        self.copying.extend([from, to]);
     }
 }
 
@@ -179,6 +200,8 @@ fn costs(context: &Context<'_>) -> Costs {
 }
 
 impl Backend for LlamaBackend<'_> {
+    type Saved = SeqState;
+
     fn limits(&self) -> Limits {
         self.context.limits
     }
@@ -212,6 +235,7 @@ impl Backend for LlamaBackend<'_> {
         });
         self.unpad();
         decoded?;
+        self.copying.clear();
         // A GPU's work is done when its logits are here.
         self.context.context.synchronize();
         let elapsed = started.elapsed();
@@ -247,6 +271,33 @@ impl Backend for LlamaBackend<'_> {
 
     fn len(&self, lane: LaneId) -> usize {
         held(&self.context, self.sequence(lane))
+    }
+
+    fn save(&mut self, lane: LaneId) -> Option<(SeqState, u64)> {
+        let stream = self.sequence(lane);
+        if self.windowed || self.copying.contains(&stream) {
+            return None;
+        }
+        let state = self.context.context.state_seq_get(i32::from(stream.0), LlamaStateSeqFlags::empty()).ok()?;
+        let bytes = state.byte_len() as u64;
+        Some((state, bytes))
+    }
+
+    fn restore(&mut self, lane: LaneId, saved: &SeqState, tokens: usize) -> bool {
+        let (context, copying) = (&self.context, &self.copying);
+        if let Some(placement) = &mut self.placement {
+            placement.settle(lane, |stream| held(context, stream) == 0 && !copying.contains(&stream));
+        }
+        let stream = self.sequence(lane);
+        if self.copying.contains(&stream) {
+            return false;
+        }
+        let copied = self.context.context.state_seq_set(saved, i32::from(stream.0)).is_ok();
+        let whole = copied && held(&self.context, stream) == tokens;
+        if !whole {
+            self.keep(stream, 0);
+        }
+        whole
     }
 }
 

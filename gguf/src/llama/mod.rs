@@ -23,6 +23,7 @@ pub use quantize::{QuantizeOptions, quantize};
 pub use verify::{Exact, NEAR_TIE, PromptCheck, Run, Verification, VerifyOptions, verify};
 
 use crate::batcher::{Batcher, Settings};
+use crate::memory;
 use crate::request::{EngineConfig, ModelInfo};
 use crate::thread::{EngineHandle, Serving};
 
@@ -96,10 +97,16 @@ fn serve(config: &EngineConfig, serving: Serving) -> Result<(), StartError> {
         prefixes: PREFIXES,
         parallel_rows: parallel_rows(config),
         inter_token_target: config.inter_token_target,
+        host_bytes: host_bytes(config),
     };
     let mut batcher = Batcher::new(LlamaBackend::new(context), settings);
     serving.run(info, &mut batcher);
     Ok(())
+}
+
+/// Ordinary memory for conversations that lost their lane; to be asked for when everything else is loaded.
+pub fn host_bytes(config: &EngineConfig) -> u64 {
+    memory::available().unwrap_or(0) / 100 * u64::from(config.cache_ram_percent.min(100))
 }
 
 /// Fewest rows whose tokens are drawn in parallel.

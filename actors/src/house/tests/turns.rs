@@ -51,6 +51,21 @@ fn a_new_message_during_generation_cancels_and_merges() {
 }
 
 #[test]
+fn the_prompts_of_a_long_friendship_begin_at_the_same_turn_for_many_messages() {
+    in_virtual_time(|| async {
+        let world = World::with(|config| config.conversation.history_turns = 20);
+        for number in 0..40 {
+            world.talk(ANN, &format!("message {number}")).await;
+        }
+        let prompts: Vec<_> = world.engine.requests().into_iter().map(|request| request.prompt.turns).collect();
+        let changes = prompts.windows(2).filter(|pair| pair[0][0] != pair[1][0]).count();
+        // Eight of twenty leave when two more come; of 80 that is six times until the last prompt.
+        assert_eq!((prompts.len(), changes), (40, 6));
+        assert!(prompts[12..].iter().all(|turns| (13..=21).contains(&turns.len())), "with the newest message");
+    });
+}
+
+#[test]
 fn a_burst_during_generation_cancels_once() {
     in_virtual_time(|| async {
         let world = World::open();
