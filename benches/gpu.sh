@@ -54,11 +54,13 @@ pack() {
 cuda() {
     [[ -d $bundle/ggml ]] || fail "$bundle holds no bundle" "Run 'benches/gpu.sh pack' where Rust is, and carry it here."
     command -v nvcc >/dev/null || [[ -n ${CUDACXX:-} ]] || fail "there is no nvcc" "Put CUDA's bin folder into PATH, or name nvcc in CUDACXX."
-    local build=$bundle/cuda-$arch status=0
-    if [[ ! -f $build/CMakeCache.txt ]]; then
+    local build=$bundle/cuda-$arch status=0 driver=()
+    # Where the driver is not installed (no GPU, a toolkit from PyPI) nothing can be linked that calls it.
+    [[ $(ldconfig -p) == *libcuda.so* ]] || driver=(-DGGML_CUDA_NO_VMM=ON)
+    if [[ ! -f $build/Makefile && ! -f $build/build.ninja ]]; then
         cmake -S "$bundle/ggml" -B "$build" -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DGGML_BACKEND_DL=ON \
             -DGGML_CPU=OFF -DGGML_CUDA=ON -DGGML_NATIVE=OFF -DGGML_CUDA_NCCL=OFF -DGGML_CCACHE=OFF \
-            -DGGML_BUILD_TESTS=OFF -DGGML_BUILD_EXAMPLES=OFF -DCMAKE_CUDA_ARCHITECTURES="$arch" ${CUDA_CMAKE:-} >"$bundle/cmake.log" 2>&1 ||
+            -DGGML_BUILD_TESTS=OFF -DGGML_BUILD_EXAMPLES=OFF -DCMAKE_CUDA_ARCHITECTURES="$arch" "${driver[@]}" ${CUDA_CMAKE:-} >"$bundle/cmake.log" 2>&1 ||
             fail "CMake could not configure the CUDA backend" "$(tail -20 "$bundle/cmake.log")"
     fi
     say "compiling the CUDA backend for sm_$arch with $(nproc) jobs"

@@ -10,12 +10,15 @@ from dataset.problem import Problem
 
 FOLDER = Path(__file__).parent / "recipes"
 KNOWN = {
-    "": {"template", "seed", "epochs", "max_tokens", "lora", "optimizer", "data", "keep"},
+    "": {"template", "seed", "epochs", "max_tokens", "lora", "optimizer", "data", "finish", "keep"},
     "lora": {"r", "alpha", "dropout", "targets"},
     "optimizer": {"lr", "weight_decay", "warm_up", "schedule", "clip", "batch_tokens", "batch", "accumulate"},
     "data": {"arthur", "persona_chat", "weigh", "augment", "licence", "commercial", "train", "test", "most_test"},
+    "finish": {"lr", "warm_up", "written", "augment", "topics"},
     "keep": {"every_steps"},
 }
+# Tables that may be left out.
+OPTIONAL = {"finish"}
 
 NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.I)
 
@@ -31,7 +34,7 @@ def read(name: str) -> dict:
     except tomllib.TOMLDecodeError as error:
         raise Problem(f"{path}: {error}", "Mend the TOML.") from None
     for table, known in KNOWN.items():
-        values = recipe if not table else recipe.get(table)
+        values = recipe if not table else recipe.get(table, {} if table in OPTIONAL else None)
         if not isinstance(values, dict):
             raise Problem(f"{path}: table [{table}] is missing", "recipes/smollm2.toml shows all tables.")
         if strange := set(values) - known:
@@ -40,6 +43,8 @@ def read(name: str) -> dict:
         raise Problem(f"{path}: template `{recipe['template']}` is unknown", "Known: chat, text.")
     if recipe["optimizer"].get("schedule") not in ("cosine", "linear"):
         raise Problem(f"{path}: schedule `{recipe['optimizer'].get('schedule')}` is unknown", "Known: cosine, linear.")
+    if "finish" in recipe and recipe["template"] != "chat":
+        raise Problem(f"{path}: [finish] needs template = \"chat\"", "Its talks have turns; leave the table out.")
     licence = recipe["data"].get("licence", "")
     if recipe["data"].get("commercial") and NON_COMMERCIAL.search(licence):
         raise Problem(f"{path}: commercial = true, but the data's licence is `{licence}`", "Set commercial = false.")

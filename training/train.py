@@ -32,6 +32,7 @@ class Data:
 
     def __init__(self, recipe: dict, tokenizer, written: Path | None, chats: Path | None):
         self.most, settings = recipe["max_tokens"], recipe["data"]
+        self.epochs, self.finish = recipe["epochs"], recipe.get("finish")
         self.mixture, self.fixed = None, None
         if recipe["template"] == "text":
             paths = [ROOT / settings[side] for side in ("train", "test") if side in settings]
@@ -52,7 +53,8 @@ class Data:
     def epoch(self, seed: int, number: int) -> list:
         if self.fixed is not None:
             return self.fixed
-        made = [self.encoded(example) for example in self.mixture.epoch(seed, number)]
+        examples = self.mixture.epoch(seed, number) if number < self.epochs else self.mixture.finish(seed, self.finish)
+        made = [self.encoded(example) for example in examples]
         if not any(example.counted() for example in made):
             raise Problem(f"within {self.most} tokens no reply is left to learn from", "Raise max_tokens in the recipe, or look at the dialogues.")
         return made
@@ -90,7 +92,10 @@ class Run:
         self.optimizer = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=0.0,
                                            weight_decay=self.settings["weight_decay"])
         self.epochs = {}
-        self.steps = sum(len(self.plan(number)) for number in range(recipe["epochs"]))
+        # A recipe's [finish] is a stage more.
+        self.stages = recipe["epochs"] + ("finish" in recipe)
+        lengths = [len(self.plan(number)) for number in range(self.stages)]
+        self.steps, self.before_finish = sum(lengths), sum(lengths[: recipe["epochs"]])
         self.last = min(self.steps, options.max_steps or self.steps)
         self.until = time.monotonic() + options.max_minutes * 60 if options.max_minutes else math.inf
         self.bf16 = options.bf16
@@ -107,6 +112,12 @@ class Run:
         if number not in self.epochs:
             self.epochs[number] = self.data.epoch(self.seed, number)
         return self.epochs[number]
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0; it rises and falls once more in the last stage."""
+        if step < self.before_finish:
+            return rate(self.settings, step, self.before_finish)
+        return rate(self.settings | self.recipe["finish"], step - self.before_finish, self.steps - self.before_finish)
 
     def step(self, number: int, group: list, lr: float) -> tuple:
         """One optimizer step: (mean loss, tokens). The mean is over the counted tokens of the whole step."""
@@ -140,7 +151,7 @@ class Run:
         self.model.train()
         index, began = 0, time.monotonic() - state["seconds"]
         first, first_at = state["step"], time.monotonic()
-        for number in range(self.recipe["epochs"]):
+        for number in range(self.stages):
             plan = self.plan(number)
             for place, group in enumerate(plan):
                 index += 1
@@ -148,7 +159,7 @@ class Run:
                     continue
                 if state["step"] >= self.last or time.monotonic() > self.until:
                     return self.finish(state)
-                lr = rate(self.settings, index - 1, self.steps)
+                lr = self.rate(index - 1)
                 loss, tokens = self.step(number, group, lr)
                 held = self.held_out() if place + 1 == len(plan) or index == self.last else None
                 state["step"], state["seconds"] = index, time.monotonic() - began

@@ -263,6 +263,17 @@ fn idle_lanes_are_evicted_for_newcomers_and_come_back_by_replay() {
     assert_eq!((back.text.as_str(), back.usage.reused_tokens), ("hello", 6), "the prefix at least is still there");
 }
 
+#[test]
+fn a_conversation_given_from_further_back_goes_on_where_its_lane_begins() {
+    let mut bench = Bench::new(ScriptedBackend::default());
+    bench.answer(request(1, "p.", &["two.", "three.", "four."]));
+    // A session that was let go reads more turns from the store than the lane holds.
+    let next = bench.answer(request(1, "p.", &["one.", "two.", "three.", "four.", ">>hello", "five."]));
+    assert_eq!(next.text, "hello");
+    assert_eq!(next.usage.reused_tokens as usize, "p.two.three.four.>>hello".len());
+    assert_eq!(next.usage.dropped_turns, 1);
+}
+
 /// Six people in turn, on lanes for three of them; then the first goes on.
 fn back_after_an_eviction(host_bytes: u64, meanwhile: impl FnOnce(&mut Bench)) -> (Completion, u64) {
     let limits = Limits { lanes: 4, cells: 256, ..LIMITS };

@@ -16,7 +16,7 @@ ASKS_BACK = 0.4
 # Arthur's facts are learned soon; copying a stranger's from the prompt needs the practice.
 ARTHUR_IN_IDENTITY = 0.25
 # What is asked about the friend, and how often against the others: a stranger's job and honesty about being a bot come hardest.
-TOPICS = {"job": 4, "bot": 3, "name": 3, "city": 2, "age": 2, "who": 1}
+TOPICS = {"job": 5, "bot": 3, "name": 2, "city": 3, "age": 3, "who": 1}
 # The forms of a topic. `…_told` ones say the person's own first, so that it isn't echoed as the friend's.
 FORMS = {
     "job": ("job", "job", "job_told"),
@@ -101,20 +101,20 @@ def talk(rng: random.Random, number: int, kind: str, memory: list, pairs: list, 
     return Dialogue(f"augmented-{kind}-{number}", rng.choice(modes), f"augmented-{kind}", "any", memory, turns)
 
 
-def topics(rng: random.Random, count: int) -> list:
+def topics(rng: random.Random, count: int, weights: dict) -> list:
     """So many different ones, drawn by their weights."""
-    left = [topic for topic, weight in TOPICS.items() for _ in range(weight)]
+    left = [topic for topic, weight in weights.items() for _ in range(weight)]
     chosen = []
-    for _ in range(count):
+    for _ in range(min(count, len(weights))):
         chosen.append(rng.choice(left))
         left = [topic for topic in left if topic != chosen[-1]]
     return chosen
 
 
-def identity(rng: random.Random, written: list, number: int) -> Dialogue:
+def identity(rng: random.Random, written: list, number: int, weights: dict = TOPICS) -> Dialogue:
     """One to three questions about the friend in any order, sometimes after some other talk."""
     pairs = opening(rng, written, rng.choice((0, 0, 0, 2)))
-    for topic in topics(rng, rng.choice((1, 2, 2, 3))):
+    for topic in topics(rng, rng.choice((1, 2, 2, 3)), weights):
         question, answer = identity_pair(rng, topic)
         pairs += [("asked", question), ("friend", answer)]
     return talk(rng, number, "identity", [remember.memory for remember in facts(rng, rng.choice((0, 0, 1)))], pairs)
@@ -175,15 +175,17 @@ def joy(rng: random.Random, written: list, number: int) -> Dialogue:
 KINDS = {"identity": identity, "memory": memory, "recall": recall, "comfort": comfort, "joy": joy}
 
 
-def make(rng: random.Random, written: list, counts: dict, overlap=None) -> list:
-    """So many talks of each kind; those that touch an evaluation set are drawn again."""
+def make(rng: random.Random, written: list, counts: dict, overlap=None, weights: dict = TOPICS) -> list:
+    """So many talks of each kind, those about the friend by the weights of their topics; what touches an evaluation set is drawn
+    again."""
     made = []
+    kinds = KINDS | {"identity": lambda *drawn: identity(*drawn, weights)}
     for kind, count in counts.items():
         number = 0
         for _ in range(20 * count):
             if number == count:
                 break
-            dialogue = KINDS[kind](rng, written, number)
+            dialogue = kinds[kind](rng, written, number)
             if overlap is None or not overlap.of(dialogue):
                 made.append(dialogue)
                 number += 1

@@ -68,6 +68,13 @@ class Mixture:
         dialogues += self.chats
         return [self.example(d, rng, self.data.get("arthur", 0.4)) for d in dialogues]
 
+    def finish(self, seed: int, settings: dict) -> list:
+        """The examples of a recipe's last short stage, its [finish]."""
+        rng = random.Random(f"{seed}/finish")
+        dialogues = rng.sample(self.train, min(settings.get("written", 0), len(self.train)))
+        dialogues += augment.make(rng, self.train, settings.get("augment", {}), self.overlap, settings.get("topics", augment.TOPICS))
+        return [self.example(d, rng, self.data.get("arthur", 0.4)) for d in dialogues]
+
     def held_out(self) -> list:
         """The held-out dialogues, all with Arthur, so that every run measures the same."""
         rng = random.Random(0)

@@ -128,6 +128,14 @@ def test_personas_are_none_of_the_evaluations():
         assert "{" not in who.fill("I'm {name}, {a_job} of {age}, {job} in {city}")
 
 
+def test_talks_about_the_friend_ask_for_the_topics_that_are_weighed():
+    asked = lambda weights: [text for d in make(random.Random(2), [], {"identity": 30}, weights=weights) for who, text, _ in d.turns if who == "friend"]
+    answers = set(LISTS["identity"]["who"]["answers"])
+    begins = lambda text: any(text[:9] == answer[:9] or text[:9].lower() == answer[:9].lower() for answer in answers)
+    assert all(begins(text) for text in asked({"who": 1}))
+    assert not all(begins(text) for text in asked({"city": 1}))
+
+
 def test_augmented_talks_answer_from_prompt_or_talk():
     made = make(random.Random(1), [], {"identity": 20, "memory": 40, "recall": 40}, Overlap())
     assert len(made) == 100 and all(store.check(json.loads(d.as_json())) for d in made)

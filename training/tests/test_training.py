@@ -57,6 +57,28 @@ def test_a_long_talk_loses_its_oldest_turns(llama):
     assert len(made.ids) <= 80 and made.labels[-1] != encode.IGNORED
 
 
+def test_a_last_stage_has_its_own_talks_and_its_own_rate(tmp_path, ready):
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(recipe.read_text().replace("epochs = 8", "epochs = 1") + "[finish]\nlr = 3e-3\nwarm_up = 1\naugment = { identity = 12 }\ntopics = { who = 1 }\n")
+    assert train.main([*ready, "--out", str(tmp_path / "whole")]) == 0
+    with (tmp_path / "whole" / "curve.csv").open() as file:
+        rows = [(row["epoch"], float(row["lr"])) for row in csv.DictReader(file)]
+    rates = {stage: [lr for epoch, lr in rows if epoch == stage] for stage in ("1", "2")}
+    assert max(rates["1"]) == 1e-2 and max(rates["2"]) == rates["2"][0] == 3e-3, rates
+    # Stopped within it, the same command goes on to the same curve.
+    steps = len(rows) - 1
+    assert train.main([*ready, "--out", str(tmp_path / "parts"), "--max-steps", str(steps - 1)]) == 0
+    assert train.main([*ready, "--out", str(tmp_path / "parts")]) == 0
+    assert [row[3] for row in curve(tmp_path / "parts")] == [row[3] for row in curve(tmp_path / "whole")]
+
+
+def test_a_last_stage_of_a_recipe_for_plain_text_is_refused(tmp_path):
+    path = tiny.recipe(tmp_path / "r.toml", "text", '"all-linear"', data='train = "a"')
+    path.write_text(path.read_text() + "[finish]\nlr = 1e-3\n")
+    with pytest.raises(Problem, match="finish"):
+        recipes.read(str(path))
+
+
 def test_the_loss_where_it_counts_is_transformers_loss(llama):
     model, tokenizer = base.load(llama)
     chat = encode.Chat(tokenizer)
