@@ -1,6 +1,6 @@
 //! Conversations that lost their lane, kept in ordinary memory with their KV.
 //!
-//! Copying a conversation's KV back takes milliseconds where computing its tokens anew takes seconds (2 cores, 135M model: 2.5 ms
+//! Copying a conversation's KV back takes milliseconds where computing its tokens anew takes seconds (2 cores, 135M model: 3 ms
 //! a token). What was put here longest ago leaves first; such a conversation is computed anew when it goes on.
 
 use std::collections::BTreeMap;

@@ -16,7 +16,7 @@ use crate::{Options, median, spread};
 /// More than the lanes, those of prefixes included.
 const PEOPLE: u64 = 28;
 const LANES: u32 = 4;
-/// Turns that were said before, and words of each: about 500 tokens.
+/// Turns that were said before, and words of each: about 570 tokens.
 const TURNS: usize = 20;
 const WORDS: std::ops::Range<usize> = 20..28;
 type Failure = Box<dyn std::error::Error>;
