@@ -19,6 +19,14 @@ KNOWN = {
 }
 # Tables that may be left out.
 OPTIONAL = {"finish"}
+# What each table cannot be without.
+NEEDED = {
+    "": {"template", "seed", "epochs", "max_tokens"},
+    "lora": KNOWN["lora"],
+    "optimizer": {"lr", "weight_decay", "warm_up", "schedule", "clip", "accumulate"},
+    "finish": {"lr", "warm_up"},
+    "keep": KNOWN["keep"],
+}
 
 NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.I)
 
@@ -39,6 +47,10 @@ def read(name: str) -> dict:
             raise Problem(f"{path}: table [{table}] is missing", "recipes/smollm2.toml shows all tables.")
         if strange := set(values) - known:
             raise Problem(f"{path}: `{min(strange)}` is unknown{f' in [{table}]' if table else ''}", f"Known: {', '.join(sorted(known))}.")
+        if (table in recipe or table not in OPTIONAL) and (missing := NEEDED.get(table, set()) - set(values)):
+            raise Problem(f"{path}: `{min(missing)}` is missing{f' in [{table}]' if table else ''}", "recipes/smollm2.toml shows all that is needed.")
+    if not {"batch_tokens", "batch"} & set(recipe["optimizer"]):
+        raise Problem(f"{path}: [optimizer] says neither `batch_tokens` nor `batch`", "recipes/smollm2.toml shows all that is needed.")
     if recipe["template"] not in ("chat", "text"):
         raise Problem(f"{path}: template `{recipe['template']}` is unknown", "Known: chat, text.")
     if recipe["optimizer"].get("schedule") not in ("cosine", "linear"):

@@ -179,6 +179,18 @@ def test_a_recipes_typo_is_told(tmp_path):
         recipes.read(str(path))
 
 
+@pytest.mark.parametrize(("line", "told"), [
+    ("max_tokens", r"`max_tokens` is missing\n"), ("clip", r"`clip` is missing in \[optimizer\]"), ("every_steps", r"`every_steps` is missing in \[keep\]"),
+    ("lr = 3e-4", r"`lr` is missing in \[finish\]"), ("batch_tokens", "neither `batch_tokens` nor `batch`"),
+])
+def test_what_a_recipe_lacks_is_told_before_it_runs(tmp_path, line, told):
+    lines = (recipes.FOLDER / "smollm2.toml").read_text().splitlines()
+    path = tmp_path / "r.toml"
+    path.write_text("\n".join(other for other in lines if not other.startswith(line)))
+    with pytest.raises(Problem, match=told):
+        recipes.read(str(path))
+
+
 def test_a_recipe_cannot_claim_commercial_use_of_non_commercial_data(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text((recipes.FOLDER / "kind.toml").read_text().replace("commercial = false", "commercial = true"))
