@@ -65,9 +65,11 @@ const LEAST_GENTLE: usize = 4;
 const BESIDE_DECODING: f64 = 1.2;
 /// A prompt is long if it would take more than so many steps.
 const FEW_STEPS: usize = 4;
-/// Prompts get at least this share of what decoding takes, however far decoding alone is beyond the target.
-const LEAST_SHARE: f64 = 0.4;
-/// And this share of the target is always there for it.
+/// Short prompts may always take this many times what decoding takes, however near to the target decoding alone is. With less
+/// they come in faster than they are computed: with answers of 32 tokens after prompts of 57 on average (the benchmark's
+/// trace) they need 1.6 times as long, and a queue that once exists stays, since it makes those who decode no fewer.
+const FOR_PROMPTS: f64 = 2.0;
+/// And this share of the target is always there for any.
 const LEAST_OF_TARGET: f64 = 0.15;
 /// A prompt's token costs at least this share of any token.
 const CHEAPEST: f64 = 0.4;
@@ -108,15 +110,15 @@ impl Pace {
     /// Prompt tokens to compute in a step that decodes `rows` tokens, while `waiting` sequences have none yet; `longest` is
     /// the longest of their prompts, as it was when it came.
     ///
-    /// They take what the target leaves beside decoding: in small pieces a prompt costs half again as much (llama.cpp attends
-    /// in tiles from 64 tokens on), and whoever waits has nothing to read at all. Only a prompt that would take more than a few
-    /// such steps gets less while few wait, little more than decoding takes, so that the gaps of those who decode stay alike.
+    /// They take what the target leaves beside decoding, and at least twice what decoding takes: in small pieces a prompt costs
+    /// half again as much (llama.cpp attends in tiles from 64 tokens on), and whoever waits has nothing to read at all. Only a
+    /// prompt that would take more than a few such steps gets less while few wait, little more than decoding takes, so that the
+    /// gaps of those who decode stay alike.
     pub fn prefill(&self, rows: usize, waiting: usize, longest: usize) -> usize {
         let room = self.most.saturating_sub(rows);
         let decode = if rows == 0 { 0.0 } else { self.decode_time(rows) };
         let crowd = waiting as f64 / rows.max(1) as f64;
-        let least = decode * crowd.clamp(LEAST_SHARE, BESIDE_DECODING);
-        let whole = (self.target - decode).max(least).max(self.target * LEAST_OF_TARGET);
+        let whole = (self.target - decode).max(decode * FOR_PROMPTS).max(self.target * LEAST_OF_TARGET);
         let gentle = (decode * BESIDE_DECODING * f64::max(crowd * PATIENCE, 1.0)).max(self.target * LEAST_OF_TARGET);
         let careful = if rows > 0 { GROWTH * self.tried.max(FIRST_PROMPTS / GROWTH) } else { self.most };
         let tokens = |seconds: f64| self.tokens(seconds, rows).min(careful);
@@ -313,8 +315,9 @@ mod tests {
 
     #[test]
     fn prefill_goes_on_where_decoding_alone_fills_the_target() {
+        // Decoding 32 takes 48 ms; twice that would be 128 tokens, but so many have not been seen to fit yet.
         let pace = learnt(20);
-        assert!(pace.prefill(32, 1, 99) >= 20 && pace.prefill(32, 1, 99) < pace.prefill(32, 32, 99));
+        assert_eq!(pace.prefill(32, 1, 99), FIRST_PROMPTS);
     }
 
     #[test]
@@ -343,7 +346,8 @@ mod tests {
             prefill = pace.prefill(30, 4, 60);
         }
         let step = took(30, prefill);
-        assert!(step < Duration::from_millis(500), "{prefill} tokens beside 30 rows: {step:?}");
+        // Three times what decoding takes is meant, 390 ms; but decoding alone has been seen with one user only.
+        assert!(step < Duration::from_millis(650), "{prefill} tokens beside 30 rows: {step:?}");
         assert!(prefill >= 25, "{prefill}: and those who wait are not starved either");
     }
 
@@ -352,7 +356,7 @@ mod tests {
         let mut pace = Pace::new(Duration::from_millis(10), 64);
         pace.observe(4, 0, Duration::from_secs(2));
         pace.observe(4, 10, Duration::from_secs(90));
-        assert_eq!(pace.prefill(4, 1, 99), LEAST_GENTLE);
+        assert!((LEAST_GENTLE..=LEAST_PREFILL).contains(&pace.prefill(4, 1, 99)));
         assert_eq!(pace.prefill(0, 1, 0), LEAST_PREFILL);
     }
 
