@@ -66,7 +66,8 @@ sections! {
         threads: u32 = 0, 0..=512;
         /// Layers on the GPU; 0 is CPU only, 999 is all.
         gpu_layers: u32 = 0, 0..=999;
-        /// Gap between two tokens of one answer that scheduling aims at, in milliseconds.
+        /// Gap between two tokens of one answer that scheduling aims at, in milliseconds. Where decoding alone comes near to it,
+        /// short prompts of newcomers still get up to twice what decoding takes.
         inter_token_target_ms: u64 = 400, 5..=10000;
     }
 
