@@ -188,6 +188,35 @@ fn a_long_history_never_stalls_the_others() {
 }
 
 #[test]
+fn newcomers_do_not_queue_behind_many_who_decode() {
+    // Sixteen talk without a pause. Decoding them alone takes 8.5 ms of a target of 10, and each new prompt as long as 30 rows.
+    let cost = Cost { batch: Duration::from_micros(500), token: Duration::from_micros(500) };
+    let limits = Limits { lanes: 40, cells: 8000, ..LIMITS };
+    let mut bench =
+        Bench::with(ScriptedBackend::new(limits).with_script(says("01234567890123456789")).with_cost(cost), 16);
+    let mut talking: Vec<(Ticket, usize, bool)> = Vec::new();
+    let mut waits = Vec::new();
+    for step in 0..600 {
+        while talking.len() < 16 {
+            let owner = (step * 16 + talking.len()) as u64;
+            talking.push((bench.submit(request(owner, "p.", &[&"x".repeat(28)])), step, false));
+        }
+        bench.step();
+        for (ticket, since, began) in &mut talking {
+            if !*began && ticket.text.try_recv().is_ok() {
+                *began = true;
+                waits.push(step - *since);
+            }
+        }
+        talking.retain_mut(|(ticket, ..)| ticket.done.try_recv().is_err());
+    }
+    waits.drain(..waits.len() / 2);
+    waits.sort_unstable();
+    let waited = waits[waits.len() * 9 / 10];
+    assert!(waits.len() > 100 && waited <= 3, "{waited} steps for nine in ten of {}", waits.len());
+}
+
+#[test]
 fn more_decoding_than_rows_take_turns() {
     let backend = ScriptedBackend::default().with_script(says("0123456789"));
     let settings = Settings {
