@@ -66,8 +66,8 @@ const BESIDE_DECODING: f64 = 1.2;
 /// A prompt is long if it would take more than so many steps.
 const FEW_STEPS: usize = 4;
 /// Short prompts may always take this many times what decoding takes, however near to the target decoding alone is. With less
-/// they come in faster than they are computed: with answers of 32 tokens after prompts of 57 on average (the benchmark's
-/// trace) they need 1.6 times as long, and a queue that once exists stays, since it makes those who decode no fewer.
+/// they come in faster than they are computed, and the queue grows until few enough decode: in the benchmark's trace, 32 tokens
+/// answer 50 on average, which take about as long.
 const FOR_PROMPTS: f64 = 2.0;
 /// And this share of the target is always there for any.
 const LEAST_OF_TARGET: f64 = 0.15;
@@ -118,7 +118,9 @@ impl Pace {
         let room = self.most.saturating_sub(rows);
         let decode = if rows == 0 { 0.0 } else { self.decode_time(rows) };
         let crowd = waiting as f64 / rows.max(1) as f64;
-        let whole = (self.target - decode).max(decode * FOR_PROMPTS).max(self.target * LEAST_OF_TARGET);
+        // Where few have decoded alone so far, many are believed too dear; in steps with prompts they were not.
+        let share = decode.min(self.steps.seconds(rows as f64)) * FOR_PROMPTS;
+        let whole = (self.target - decode).max(share).max(self.target * LEAST_OF_TARGET);
         let gentle = (decode * BESIDE_DECODING * f64::max(crowd * PATIENCE, 1.0)).max(self.target * LEAST_OF_TARGET);
         let careful = if rows > 0 { GROWTH * self.tried.max(FIRST_PROMPTS / GROWTH) } else { self.most };
         let tokens = |seconds: f64| self.tokens(seconds, rows).min(careful);
@@ -346,8 +348,7 @@ mod tests {
             prefill = pace.prefill(30, 4, 60);
         }
         let step = took(30, prefill);
-        // Three times what decoding takes is meant, 390 ms; but decoding alone has been seen with one user only.
-        assert!(step < Duration::from_millis(650), "{prefill} tokens beside 30 rows: {step:?}");
+        assert!(step < Duration::from_millis(500), "{prefill} tokens beside 30 rows: {step:?}");
         assert!(prefill >= 25, "{prefill}: and those who wait are not starved either");
     }
 
@@ -355,8 +356,8 @@ mod tests {
     fn a_slow_machine_still_makes_progress() {
         let mut pace = Pace::new(Duration::from_millis(10), 64);
         pace.observe(4, 0, Duration::from_secs(2));
-        pace.observe(4, 10, Duration::from_secs(90));
-        assert!((LEAST_GENTLE..=LEAST_PREFILL).contains(&pace.prefill(4, 1, 99)));
+        pace.observe(4, 10, Duration::from_secs(900));
+        assert_eq!(pace.prefill(4, 1, 99), LEAST_GENTLE);
         assert_eq!(pace.prefill(0, 1, 0), LEAST_PREFILL);
     }
 
