@@ -100,8 +100,9 @@ impl Pace {
         } else if !self.decoding.knows() {
             // What the prompts' share is cannot be told yet.
         } else if elapsed < decode {
-            // Decoding alone took less, then: where all steps without prompts had few rows, many are believed too dear.
-            self.decoding.add(rows as f64, elapsed);
+            // Decoding alone took less, then: where all steps without prompts had few rows, many are believed too dear. How much
+            // less, the line over all steps says.
+            self.decoding.add(rows as f64, elapsed.min(self.steps.seconds(rows as f64)));
         } else {
             self.prompts.add(prefill as f64, elapsed - decode);
         }
@@ -118,9 +119,7 @@ impl Pace {
         let room = self.most.saturating_sub(rows);
         let decode = if rows == 0 { 0.0 } else { self.decode_time(rows) };
         let crowd = waiting as f64 / rows.max(1) as f64;
-        // Where few have decoded alone so far, many are believed too dear; in steps with prompts they were not.
-        let share = decode.min(self.steps.seconds(rows as f64)) * FOR_PROMPTS;
-        let whole = (self.target - decode).max(share).max(self.target * LEAST_OF_TARGET);
+        let whole = (self.target - decode).max(decode * FOR_PROMPTS).max(self.target * LEAST_OF_TARGET);
         let gentle = (decode * BESIDE_DECODING * f64::max(crowd * PATIENCE, 1.0)).max(self.target * LEAST_OF_TARGET);
         let careful = if rows > 0 { GROWTH * self.tried.max(FIRST_PROMPTS / GROWTH) } else { self.most };
         let tokens = |seconds: f64| self.tokens(seconds, rows).min(careful);
@@ -148,7 +147,7 @@ impl Pace {
 
     /// Without rows it is what a step costs anyway.
     fn decode_time(&self, rows: usize) -> f64 {
-        let line = if self.decoding.knows() { &self.decoding } else { &self.steps };
+        let line = if self.decoding.weight > 0.0 { &self.decoding } else { &self.steps };
         line.seconds(rows as f64)
     }
 }
