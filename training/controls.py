@@ -2,8 +2,6 @@
 the message itself (`echo`), one made without what is asked for (`unaided`). A measure that does not put it below the arms' own
 replies tells good from bad no better than chance: it is left out of the table, whatever it says, and a note gives its figures."""
 
-from itertools import pairwise
-
 import measures
 from judging import outcome, transcripts
 
@@ -63,10 +61,11 @@ def rows(arms: dict) -> list:
 
 
 def differences(arms: dict) -> list:
-    """[label, difference] of every sound measure: a later arm against the one before it, the same persons paired."""
+    """[label, difference] of every sound measure: each other arm against the first, the same persons paired."""
     made = []
     for name, told in by_measure(arms).items():
-        for (one, before), (other, after) in pairwise(told.items()) if sound(told) else ():
+        (one, before), *others = told.items()
+        for other, after in others if sound(told) else ():
             found = measures.difference(after["values"]["replies"], before["values"]["replies"])
             made.append([f"{name}, {other} − {one}", signed(before["unit"], found)])
     return made

@@ -1,6 +1,7 @@
-"""Whether an adapter makes a better friend: python evaluate.py [--adapter shipped|FILE.gguf] [--out FOLDER] [--quick N]
+"""Whether an adapter makes a better friend: python evaluate.py [--adapter shipped|FILE.gguf …] [--out FOLDER] [--quick N]
 
-Both arms, base and adapter, run in the bot's own engine on the file that is served. Nothing here was trained on."""
+All arms, the base and each adapter, run in the bot's own engine on the file that is served. Nothing here was trained on. Adapters
+of several seeds get a table of their spread. Stopped, the same command goes on with the arm that it was at."""
 
 import argparse
 import html
@@ -13,10 +14,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import controls
 import embedding
+import kept
 import measures
 import scorer
+import spread
 from dataset.mixture import Mixture
-from dataset.problem import exit_code
+from dataset.problem import Problem, exit_code
 from dataset.prompts import ROOT, shipped_persona
 from engine import Engine, scores
 from judging import outcome, transcripts
@@ -230,10 +233,22 @@ def measured(engine: Engine, options, openings: list, encoder) -> tuple:
     logs = talks(engine, openings, options.seed)
     kinds = controls.variants(logs)
     controlled = known.controlled | topic(kinds, encoder.cosine) | feelings(kinds, openings, options.binary)
-    return arm | {"facts": known.shares, "controlled": controlled, "behaviour": behaviour(logs)}, logs, known.replies
+    return {"arm": arm | {"facts": known.shares, "controlled": controlled, "behaviour": behaviour(logs)}, "talks": logs, "facts": known.replies}
+
+
+def arms_of(adapters: list) -> dict:
+    """{arm: adapter}: the base, and one called adapter, or each by its file's name."""
+    named = ["adapter"] if len(adapters) == 1 else [Path(adapter).stem for adapter in adapters]
+    arms = {"base": "none", **dict(zip(named, adapters))}
+    if len(arms) <= len(adapters):
+        raise Problem(f"the adapters' files need different names, and none may be base: {', '.join(named)}", "Rename or copy them, such as seed-1.gguf and seed-2.gguf.")
+    if gone := [adapter for adapter in adapters if adapter != "shipped" and not Path(adapter).is_file()]:
+        raise Problem(f"there is no adapter {gone[0]}", "Name a LoRA in GGUF, as `make train` writes it, or `shipped`.")
+    return arms
 
 
 def run(options) -> None:
+    wanted = arms_of(options.adapter)
     options.out.mkdir(parents=True, exist_ok=True)
     other = scorer.engine_of(options.binary, options.scorer) if options.scorer else None
     everybody = probes("openings")
@@ -242,21 +257,31 @@ def run(options) -> None:
     random.Random(0).shuffle(openings)
     openings = openings[: options.quick]
     arms, said = {}, {}
-    for name, adapter in (("base", "none"), ("adapter", options.adapter)):
-        arms[name], said[name], facts = measured(Engine(options.binary, name, adapter), options, openings, encoder)
-        kept = json.dumps({"facts": facts, "talks": said[name]}, indent=1, ensure_ascii=False)
-        (options.out / f"{name}.transcripts.json").write_text(kept, encoding="utf-8")
+    sources = [options.binary, *kept.sources(options.dialogues)]
+    for name, adapter in wanted.items():
+        key = kept.key([*sources, Path(adapter)], {"adapter": adapter in ("none", "shipped") and adapter, "seed": options.seed, "quick": options.quick})
+        place = options.out / f"{name}.measured.json"
+        if found := kept.load(place, key):
+            print(f"{name}: as measured before ({place})", file=sys.stderr)
+        else:
+            found = measured(Engine(options.binary, name, adapter), options, openings, encoder)
+            kept.save(place, key, found)
+        arms[name], said[name] = found["arm"], found["talks"]
+        transcript = json.dumps({"facts": found["facts"], "talks": said[name]}, indent=1, ensure_ascii=False)
+        (options.out / f"{name}.transcripts.json").write_text(transcript, encoding="utf-8")
     if other:
         scorer.add(arms, said, openings, other)
-    for file, text in (("results.json", json.dumps(arms, indent=1)), ("table.md", table(arms)),
-                       ("transcripts.md", excerpts(said, openings, options.seed))):
+    files = {"results.json": json.dumps(arms, indent=1), "table.md": table(arms), "transcripts.md": excerpts(said, openings, options.seed)}
+    if len(arms) > 2:
+        files["spread.md"] = spread.table(arms)
+    for file, text in files.items():
         (options.out / file).write_text(text, encoding="utf-8")
-    print(table(arms))
+    print(files["table.md"] + files.get("spread.md", ""))
 
 
 def main(arguments: list | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--adapter", default="shipped", help="`shipped`, or a LoRA in GGUF")
+    parser.add_argument("--adapter", nargs="+", default=["shipped"], help="`shipped`, or a LoRA in GGUF; several, such as of three seeds")
     parser.add_argument("--out", type=Path, default=ROOT / "target/evaluation")
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/ai-friend")
     parser.add_argument("--dialogues", type=Path, default=ROOT / "training/dialogues")

@@ -10,7 +10,9 @@ import controls
 import embedding
 import engine
 import evaluate
+import kept
 import measures
+import spread
 from dataset import store
 from dataset.prompts import ROOT
 
@@ -166,8 +168,10 @@ def evaluated(tmp_path, monkeypatch):
     calm = {label: 0.0 for label in ("anger", "disgust", "fear", "joy", "sadness", "surprise")}
     monkeypatch.setattr(evaluate, "scores", lambda _, texts: [calm for _ in texts])
 
-    def run(*more):
-        assert evaluate.main(["--adapter", "a.gguf", "--out", str(tmp_path), *more]) == 0
+    (tmp_path / "a.gguf").write_bytes(b"one")
+
+    def run(*more, adapters=("a.gguf",)):
+        assert evaluate.main(["--adapter", *(str(tmp_path / name) for name in adapters), "--out", str(tmp_path), *more]) == 0
         return tmp_path
 
     return run
@@ -219,6 +223,58 @@ def test_talks_are_drawn_by_the_seed(evaluated):
     assert first.count("| person | base | adapter |") == 4 and "4 of 30 talks, drawn by `random.Random(1)`" in first
     assert first == (evaluated("--quick", "30") / "transcripts.md").read_text()
     assert first != (evaluated("--quick", "30", "--seed", "2") / "transcripts.md").read_text()
+
+
+def test_adapters_of_several_seeds_get_a_table_of_their_spread(evaluated, tmp_path):
+    (tmp_path / "b.gguf").write_bytes(b"two")
+    folder = evaluated("--quick", "20", adapters=("a.gguf", "b.gguf"))
+    assert len(rows_of(folder)["own name"]) == 3 and (folder / "b.transcripts.json").exists()
+    lines = (folder / "spread.md").read_text().splitlines()
+    assert lines[0] == "|  | base | mean of a, b | least to most |"
+    assert "| identity, name (6 probes) | 0% | 100% | 100% to 100% |" in lines
+    assert not [line for line in lines if "comfort" in line], "what its controls make senseless is not told here either"
+
+
+def test_the_spread_is_of_the_adapters_and_not_of_the_base():
+    def arm(loss, share):
+        told = controls.tell({"replies": [1, 1, 1], "echo": [0, 0, 0]})
+        return {"losses": {"by mode": {"ALL": {"loss": loss}}, "wrong persona costs": 0.1}, "facts": {"own job": (share, 0, 1)},
+                "behaviour": {}, "controlled": {"joy": told}}
+
+    lines = spread.table({"base": arm(4.0, 0.2), "one": arm(3.1, 0.7), "two": arm(3.3, 0.8)}).splitlines()
+    assert "| reply loss, ALL (nats a token) | 4.000 | 3.200 | 3.100 to 3.300 |" in lines
+    assert "| own job | 20% | 75% | 70% to 80% |" in lines and "| joy | 100% | 100% | 100% to 100% |" in lines
+
+
+@pytest.mark.parametrize("adapters", [("a.gguf", "gone.gguf"), ("a.gguf", "a.gguf"), ("a.gguf", "base.gguf")])
+def test_adapters_that_are_missing_or_have_one_name_are_told_before_anything_is_measured(evaluated, tmp_path, adapters, capsys):
+    (tmp_path / "base.gguf").write_bytes(b"three")
+    assert evaluate.main(["--adapter", *(str(tmp_path / name) for name in adapters), "--out", str(tmp_path)]) == 1
+    assert ("no adapter" if "gone.gguf" in adapters else "different names") in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_what_was_measured_is_kept_until_something_changes(evaluated, tmp_path, monkeypatch):
+    built = []
+    monkeypatch.setattr(FakeEngine, "__init__", lambda self, _, name, adapter: (built.append(name), vars(self).update(name=name, adapter=adapter))[0])
+    table = (evaluated("--quick", "10") / "table.md").read_text()
+    assert (evaluated("--quick", "10") / "table.md").read_text() == table and built == ["base", "adapter"]
+    (tmp_path / "a.gguf").write_bytes(b"another")
+    evaluated("--quick", "10")
+    assert built[2:] == ["adapter"], "the base is what it was"
+    (tmp_path / "base.measured.json").write_text("{")
+    evaluated("--quick", "10")
+    monkeypatch.setenv("AI_FRIEND_MODEL_FILE", "other.gguf")
+    evaluated("--quick", "10")
+    evaluated("--quick", "9")
+    assert built[3:] == ["base"] + ["base", "adapter"] * 2
+
+
+def test_the_key_holds_the_pipeline_and_dialogues_from_elsewhere(tmp_path):
+    (tmp_path / "mine.jsonl").write_text("{}")
+    own = {path.name for path in kept.sources(ROOT / "training/dialogues")}
+    assert {"measures.py", "openings.jsonl", "fix.jsonl", "augment.toml"} <= own and "test_evaluate.py" not in own
+    assert (tmp_path / "mine.jsonl") in kept.sources(tmp_path) and (tmp_path / "mine.jsonl") in kept.sources(tmp_path / "mine.jsonl")
 
 
 def test_a_talk_cannot_break_the_page():
