@@ -16,7 +16,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result, bail};
 
 use crate::cli::{Cli, Command};
-use crate::config::{Config, LogFormat};
+use crate::config::{AUTO, Config, LogFormat};
 
 /// Does what the command line asks.
 ///
@@ -57,18 +57,21 @@ pub fn dispatch(cli: &Cli) -> Result<ExitCode> {
     }
 }
 
-/// The log goes to standard error. Where a person talks in the terminal, only warnings, unless a level was asked for.
+/// The log goes to standard error. Where a person talks in the terminal, only warnings, unless a level is asked for.
 fn start_log(config: &Config, quiet: bool) -> Result<()> {
     use std::io::IsTerminal as _;
     use tracing_subscriber::EnvFilter;
-    let asked = config.log.level.clone();
+    let asked = match config.log.level.as_str() {
+        AUTO if quiet => "warn",
+        AUTO => "info",
+        asked => asked,
+    };
     if let Some(wrong) = asked.split(',').find(|part| !is_directive(part.trim())) {
         bail!("log.level: `{wrong}` is none of error, warn, info, debug, trace, nor such as friend_actors=debug");
     }
-    let level = if quiet && asked == Config::default().log.level { "warn".to_owned() } else { asked };
     // Libraries below us may log what they carry; ours never log words, theirs stay at warnings.
     let quiet_libraries = "hyper=warn,reqwest=warn,h2=warn,rustls=warn,ort=warn,llama_cpp_2=warn,llama-cpp-2=warn";
-    let filter = EnvFilter::try_new(format!("{quiet_libraries},{level}")).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(format!("{quiet_libraries},{asked}")).unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -160,8 +160,9 @@ sections! {
 
     /// The log. It never holds message text.
     Log in "log" {
-        /// error, warn, info, debug or trace, also per module: "info,friend_actors=debug".
-        level: String = "info".to_owned(), env "AI_FRIEND_LOG";
+        /// error, warn, info, debug or trace, also per module: "info,friend_actors=debug". "auto" is info, and warn for commands
+        /// that talk with a person in the terminal.
+        level: String = AUTO.to_owned(), env "AI_FRIEND_LOG";
         /// "text" for people, "json" for machines.
         format: LogFormat = LogFormat::Text;
     }
@@ -230,6 +231,9 @@ choice! {
         Json = "json",
     }
 }
+
+/// The level of the log that is chosen by what the command does.
+pub const AUTO: &str = "auto";
 
 const SAFETY_ANSWER: &str = "I'm really glad you told me, and I'm sorry it hurts this much. I'm a bot, and you deserve \
     a person right now. If you might act on this, please call your emergency number (112 in Europe, 911 in the US and \

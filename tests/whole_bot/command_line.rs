@@ -39,6 +39,17 @@ fn load_plays_users_and_reports_that_all_were_answered() {
 }
 
 #[test]
+fn a_level_of_the_log_that_is_asked_for_holds_also_where_a_person_reads() {
+    let home = tempfile::tempdir().unwrap();
+    for (level, told) in [(None, false), (Some("info"), true)] {
+        let mut command = ai_friend(&["load", "--users", "1", "--turns", "1"], home.path());
+        let output = command.args(level.into_iter().flat_map(|level| ["--log", level])).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!(said(&output).contains(" INFO "), told, "{level:?}: {}", said(&output));
+    }
+}
+
+#[test]
 fn a_level_of_the_log_that_is_none_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let output = ai_friend(&["score", "hi", "--log", "verbose"], home.path()).output().unwrap();
