@@ -24,7 +24,7 @@ engine() {
     cargo build --release --locked --quiet --workspace --example bench_engine
     mkdir -p benches/results
     "${CARGO_TARGET_DIR:-$root/target}/release/examples/bench_engine" "$part" \
-        --model "$models/SmolLM2-135M-Instruct.Q8_0.gguf" --batched-bench "$peers/llama-batched-bench" \
+        --model "$models/SmolLM2-135M-Instruct.Q4_0.gguf" --batched-bench "$peers/llama-batched-bench" \
         --server "$peers/llama-server" --json benches/results/engine.json "$@"
 }
 
@@ -38,7 +38,7 @@ fi
 # 24th dialogue of training/dialogues, without the adapter, and llama-batched-bench's tokens/s.
 forms() {
     local binary=${CARGO_TARGET_DIR:-$root/target}/release/ai-friend models=${AI_FRIEND_MODELS:-$root/models/cache}
-    local work peers type file loss speed
+    local work peers type file loss speed by
     peers=$("$root/scripts/llama-peer.sh")
     "$binary" models pull smollm2-135m-instruct >&2
     work=$(mktemp -d)
@@ -46,10 +46,14 @@ forms() {
     cat training/dialogues/*.jsonl | awk 'NR % 24 == 0' >"$work/dialogues.jsonl"
     echo '| form | MB | loss | prefill | decode 1 | decode 8 | decode 32 |'
     echo '|---|---|---|---|---|---|---|'
-    for type in ${FORMS:-Q8_0 Q4_1 Q4_0 IQ4_NL Q5_0 Q5_1 Q4_K_M}; do
+    # With a + by the importance matrix, whose dialogues are not all others than these: its figures are a little too good.
+    for type in ${FORMS:-Q8_0 Q4_1 Q4_0 Q4_0+ IQ4_NL IQ4_NL+ Q5_0 Q5_1 Q4_K_M}; do
         file=$models/SmolLM2-135M-Instruct.Q4_1.gguf
         if [[ $type != Q4_1 ]]; then
-            "$binary" --log error models quantize --allow-requantize --type "$type" "$file" "$work/$type.gguf" >/dev/null 2>&1
+            by=()
+            [[ $type != *+ ]] || by=(--importance models/importance/smollm2-135m-instruct.gguf)
+            "$binary" --log error models quantize --allow-requantize "${by[@]}" --type "${type%+}" "$file" "$work/$type.gguf" \
+                >/dev/null 2>&1
             file=$work/$type.gguf
         fi
         loss=$("$binary" --log error --model "$file" evaluate loss "$work/dialogues.jsonl" |

@@ -231,6 +231,7 @@ fn made_up(name: String, base: Base, quantisation: QuantType) -> Entry {
         adapter: None,
         quantisation,
         requantise: false,
+        importance: None,
         template: catalogue::Template::Dolly,
         context: 2048,
         licence: String::new(),

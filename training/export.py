@@ -15,9 +15,9 @@ from base import sha256
 from dataset.problem import Problem, exit_code
 from dataset.prompts import ROOT
 
-# The pinned file that the catalogue names; what is served is its Q8_0, made from it on the user's machine.
+# The pinned file that the catalogue names; what is served is its Q4_0, made from it on the user's machine.
 SOURCE = ROOT / "models/cache/SmolLM2-135M-Instruct.Q4_1.gguf"
-SERVED = ROOT / "models/cache/SmolLM2-135M-Instruct.Q8_0.gguf"
+SERVED = ROOT / "models/cache/SmolLM2-135M-Instruct.Q4_0.gguf"
 MOST_BYTES = 6 * 10**6
 
 

@@ -23,7 +23,7 @@ from dataset.mixture import Mixture
 from dataset.problem import Problem
 from dataset.prompts import ROOT
 
-SHIPPED = ROOT / "models/cache/SmolLM2-135M-Instruct.Q8_0.gguf"
+SHIPPED = ROOT / "models/cache/SmolLM2-135M-Instruct.Q4_0.gguf"
 WRITTEN = "training/dialogues"
 
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::convert::QuantType;
+use crate::convert::{Importance, QuantType};
 use crate::hub::RepoId;
 
 /// The catalogue that ships with the program.
@@ -43,6 +43,9 @@ pub struct Entry {
     /// Whether a base that is quantised already is quantised again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requantise: bool,
+    /// The importance matrix by which it is quantised, one of those that ship with the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub importance: Option<String>,
     /// How prompts are written for it.
     pub template: Template,
     /// Tokens of context that it was made for.
@@ -208,6 +211,9 @@ impl Entry {
         if !(16..=1 << 20).contains(&self.context) {
             return Err(format!("context is {} tokens; 16 to 1048576 are possible", self.context));
         }
+        if let Some(name) = self.importance.as_deref().filter(|name| Importance::shipped(name).is_none()) {
+            return Err(format!("no importance matrix `{}` ships with this program", name.escape_debug()));
+        }
         self.adapter.as_ref().map_or(Ok(()), Adapter::check)
     }
 }
@@ -314,6 +320,7 @@ mod tests {
             ("64\n", "64\nadapter.path = \"x\"\nadapter.shipped = \"x.gguf\"\n", "exactly one"),
             ("64\n", "64\nadapter.shipped = \"../x.gguf\"\n", "plain"),
             ("64\n", "64\nadapter.shipped = \"x.bin\"\n", "gguf"),
+            ("64\n", "64\nimportance = \"of-nobody\"\n", "of-nobody"),
             ("64\n", "64\ncolour = 1\n", "colour"),
         ] {
             let error = Catalogue::parse(&good.replace(from, to)).unwrap_err();

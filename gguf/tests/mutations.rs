@@ -47,6 +47,9 @@ fn seeds(parser: &str) -> Vec<Vec<u8>> {
               '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
                 .to_vec(),
         ],
+        "importance" => {
+            vec![friend_gguf::convert::Importance::shipped_bytes("smollm2-135m-instruct").unwrap_or_default().to_vec()]
+        }
         "catalogue" => vec![friend_gguf::catalogue::SHIPPED.as_bytes().to_vec()],
         other => panic!("{other} has no seeds: give it some"),
     }

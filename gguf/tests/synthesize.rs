@@ -25,6 +25,7 @@ fn types_are_those_that_quantising_gives() {
             output: quantised.clone(),
             kind: kind.parse().unwrap(),
             allow_requantize: false,
+            importance: None,
             threads: 1,
         };
         quantize(&options, &mut ()).unwrap();

@@ -88,6 +88,9 @@ pub enum ModelsCommand {
         /// Takes an input that is quantised already: exact only into a wider type
         #[arg(long)]
         allow_requantize: bool,
+        /// How much each input of a matrix matters, as `llama-imatrix` writes it: the smaller the type, the more it helps
+        #[arg(long, value_name = "FILE")]
+        importance: Option<PathBuf>,
         /// Threads; 0 takes all cores
         #[arg(long, default_value_t = 0)]
         threads: u32,

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use friend_gguf::catalogue::{Adapter, Base, Entry, Template, check_name};
 use friend_gguf::convert::format::GgufFile;
 use friend_gguf::convert::{
-    Dtype, LoraOptions, MergeOptions, ModelOptions, Provenance, Summary, SynthesizeOptions, convert_lora,
+    Dtype, Importance, LoraOptions, MergeOptions, ModelOptions, Provenance, Summary, SynthesizeOptions, convert_lora,
     convert_model, merge, preflight, synthesize,
 };
 use friend_gguf::hub::RepoId;
@@ -47,8 +47,10 @@ pub async fn run(command: ModelsCommand, config: &Config, out: &mut (dyn Write +
             let summary = blocking(move || Ok(merge(&options, &mut Bar::stderr())?)).await?;
             tell(out, &output, &summary)?;
         }
-        ModelsCommand::Quantize { input, output, kind, allow_requantize, threads } => {
-            let options = QuantizeOptions { input, output: output.clone(), kind, allow_requantize, threads };
+        ModelsCommand::Quantize { input, output, kind, allow_requantize, importance, threads } => {
+            let importance = importance.as_deref().map(Importance::open).transpose()?;
+            let options =
+                QuantizeOptions { input, output: output.clone(), kind, allow_requantize, importance, threads };
             let summary = blocking(move || Ok(quantize(&options, &mut Bar::stderr())?)).await?;
             tell(out, &output, &summary)?;
         }
@@ -144,7 +146,7 @@ fn add_entry(add: &Add, config: &Config, out: &mut dyn Write) -> Result<()> {
     let base = add.base.as_deref().map(|base| base_of(&library, base)).transpose()?;
     let mut entry = match (old, base) {
         (Some(old), None) => old,
-        (Some(old), Some(base)) => Entry { base, requantise: false, ..old },
+        (Some(old), Some(base)) => Entry { base, requantise: false, importance: None, ..old },
         (None, Some(base)) => {
             let template = template_of(&library, &base)?;
             Entry { template, ..super::made_up(add.name.clone(), base, super::default_quantisation(u64::MAX)?) }

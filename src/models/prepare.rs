@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use friend_gguf::catalogue::Entry;
 use friend_gguf::convert::format::GgufFile;
-use friend_gguf::convert::{Dtype, LoraOptions, ModelOptions, QuantType, convert_lora, convert_model, preflight};
+use friend_gguf::convert::{
+    Dtype, Importance, LoraOptions, ModelOptions, QuantType, convert_lora, convert_model, preflight,
+};
 use friend_gguf::hub::{ADAPTER_CONFIG, RepoId};
 use friend_gguf::llama::{QuantizeOptions, quantize};
 use sha2::{Digest, Sha256};
@@ -52,15 +54,16 @@ impl Workshop<'_> {
         if Library::is_ready(&target, &source) {
             return Ok(target);
         }
+        let importance = importance_of(root)?;
         match (&base.bundled, &base.hub, &base.path) {
             (Some(file), _, _) => self.requantise_bundled(root, file, &target, quantisation).await?,
             (_, Some(hub), _) => {
                 let repo = RepoId::parse(hub).map_err(anyhow::Error::msg)?;
                 let folder =
                     pull::model(self.hub, self.library, repo, base.revision.as_deref().unwrap_or(MAIN)).await?;
-                build(folder, target.clone(), quantisation).await?;
+                build(folder, target.clone(), quantisation, importance).await?;
             }
-            (_, _, Some(folder)) => build(folder.clone(), target.clone(), quantisation).await?,
+            (_, _, Some(folder)) => build(folder.clone(), target.clone(), quantisation, importance).await?,
             _ => bail!("the catalogue does not say where `{}` comes from", root.name),
         }
         let made = target.clone();
@@ -195,7 +198,12 @@ impl Workshop<'_> {
             (_, _, Some(folder)) => format!("folder {}", fingerprint(folder)?),
             _ => String::new(),
         };
-        Ok(format!("{from} as {quantisation}"))
+        let by = root
+            .importance
+            .as_deref()
+            .and_then(Importance::shipped_bytes)
+            .map_or_else(String::new, |matrix| format!(" by importance {}", short_hash(matrix)));
+        Ok(format!("{from} as {quantisation}{by}"))
     }
 
     async fn requantise_bundled(&self, root: &Entry, file: &str, target: &Path, quantisation: QuantType) -> Result<()> {
@@ -212,6 +220,7 @@ impl Workshop<'_> {
             output: target.clone(),
             kind: quantisation,
             allow_requantize: root.requantise,
+            importance: importance_of(root)?,
             threads: 0,
         };
         blocking(move || {
@@ -233,12 +242,16 @@ impl Workshop<'_> {
     }
 }
 
+fn importance_of(entry: &Entry) -> Result<Option<Importance>> {
+    Ok(entry.importance.as_deref().and_then(Importance::shipped).transpose()?)
+}
+
 /// Folder → GGUF in its final form; by way of F16 where llama.cpp must quantise.
-async fn build(folder: PathBuf, target: PathBuf, quantisation: QuantType) -> Result<()> {
+async fn build(folder: PathBuf, target: PathBuf, kind: QuantType, importance: Option<Importance>) -> Result<()> {
     blocking(move || {
         let mut bar = Bar::stderr();
         let weights = weights_bytes(&folder)?;
-        let direct = match quantisation.name() {
+        let direct = match kind.name() {
             "F16" => Some(Dtype::F16),
             "Q8_0" => Some(Dtype::Q8_0),
             _ => None,
@@ -251,7 +264,7 @@ async fn build(folder: PathBuf, target: PathBuf, quantisation: QuantType) -> Res
         let between = Temporary(target.with_extension("f16.gguf"));
         convert_model(&ModelOptions { folder, output: between.0.clone(), dtype: Dtype::F16 }, &mut bar)?;
         let (input, output) = (between.0.clone(), target);
-        let options = QuantizeOptions { input, output, kind: quantisation, allow_requantize: false, threads: 0 };
+        let options = QuantizeOptions { input, output, kind, allow_requantize: false, importance, threads: 0 };
         quantize(&options, &mut bar)?;
         Ok(())
     })
@@ -298,8 +311,11 @@ pub(super) fn weights_bytes(folder: &Path) -> Result<u64> {
 
 /// Changes when a file of a folder does: a hash over names, sizes and times.
 pub(super) fn fingerprint(folder: &Path) -> Result<String> {
-    let hash = Sha256::digest(format!("{:?}", listing(folder)?));
-    Ok(hash[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(short_hash(format!("{:?}", listing(folder)?).as_bytes()))
+}
+
+fn short_hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Name, size and time of each file of a folder, by name.

@@ -11,7 +11,7 @@ use super::{expected, format, layout, lora, provenance, source, tokenizer};
 pub type Parser = (&'static str, fn(&[u8]) -> Result<(), String>);
 
 /// All of them.
-pub const PARSERS: [Parser; 12] = [
+pub const PARSERS: [Parser; 13] = [
     ("gguf", gguf),
     ("safetensors", safetensors),
     ("zip", zip),
@@ -24,6 +24,7 @@ pub const PARSERS: [Parser; 12] = [
     ("catalogue", catalogue),
     ("expected", expected),
     ("chat_template", chat_template),
+    ("importance", importance),
 ];
 
 /// A GGUF file's header.
@@ -96,6 +97,14 @@ pub fn adapter_config(bytes: &[u8]) -> Result<(), String> {
 /// What is wrong.
 pub fn friend_adapter(bytes: &[u8]) -> Result<(), String> {
     provenance::Provenance::parse(text(bytes)?, &blame()).map(drop).map_err(words)
+}
+
+/// An importance matrix, all of its file.
+///
+/// # Errors
+/// What is wrong.
+pub fn importance(bytes: &[u8]) -> Result<(), String> {
+    super::Importance::parse(bytes, Path::new("(bytes)")).map(drop).map_err(words)
 }
 
 /// A catalogue of models.

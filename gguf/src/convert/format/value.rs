@@ -143,13 +143,14 @@ pub enum GgmlType {
     Q6_K,
     IQ4_NL,
     IQ4_XS,
+    I8,
     BF16,
     /// A type that this code does not know; kept by its number.
     Other(u32),
 }
 
 /// (type, code, name, values in a block, bytes of a block), after ggml's type table.
-const TYPES: [(GgmlType, u32, &str, u64, u64); 15] = [
+const TYPES: [(GgmlType, u32, &str, u64, u64); 16] = [
     (GgmlType::F32, 0, "F32", 1, 4),
     (GgmlType::F16, 1, "F16", 1, 2),
     (GgmlType::Q4_0, 2, "Q4_0", 32, 18),
@@ -164,6 +165,7 @@ const TYPES: [(GgmlType, u32, &str, u64, u64); 15] = [
     (GgmlType::Q6_K, 14, "Q6_K", 256, 210),
     (GgmlType::IQ4_NL, 20, "IQ4_NL", 32, 18),
     (GgmlType::IQ4_XS, 23, "IQ4_XS", 256, 136),
+    (GgmlType::I8, 24, "I8", 1, 1),
     (GgmlType::BF16, 30, "BF16", 1, 2),
 ];
 
