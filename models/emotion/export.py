@@ -39,7 +39,7 @@ def main() -> None:
     onnx.checker.check_model(quantized, full_check=True)
     onnx.save(quantized, given.to / "model.onnx")
     tokenizer = build_tokenizer(given.base or base_folder())
-    (given.to / "tokenizer.json").write_text(json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False) + "\n",
+    (given.to / "tokenizer.json").write_text(json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False, separators=(",", ":")),
                                              encoding="utf-8")
     (given.to / "config.json").write_text(json.dumps(config(), indent=2) + "\n")
     size = (given.to / "model.onnx").stat().st_size
