@@ -15,8 +15,9 @@ LISTS = tomllib.loads((Path(__file__).parent / "augment.toml").read_text(encodin
 ASKS_BACK = 0.4
 # Arthur's facts are learned soon; copying a stranger's from the prompt needs the practice.
 ARTHUR_IN_IDENTITY = 0.25
-# What is asked about the friend, and how often against the others: a stranger's job and honesty about being a bot come hardest.
-TOPICS = {"job": 5, "bot": 3, "name": 2, "city": 3, "age": 3, "who": 1}
+# What is asked about the friend, and how often against the others: a stranger's job comes hardest. With more about being a bot,
+# "what are you by trade" is answered with "I'm a bot" too.
+TOPICS = {"job": 5, "bot": 2, "name": 2, "city": 3, "age": 3, "who": 1}
 # The forms of a topic. `…_told` ones say the person's own first, so that it isn't echoed as the friend's.
 FORMS = {
     "job": ("job", "job", "job_told"),
