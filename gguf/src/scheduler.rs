@@ -145,7 +145,7 @@ impl Pace {
         tokens as usize
     }
 
-    /// Without rows it is what a step costs anyway.
+    /// Without rows it is what a step costs anyway. One step that only decoded says more than all steps with prompts.
     fn decode_time(&self, rows: usize) -> f64 {
         let line = if self.decoding.weight > 0.0 { &self.decoding } else { &self.steps };
         line.seconds(rows as f64)

@@ -142,7 +142,7 @@ fn call(from: &CString, to: &CString, options: &QuantizeOptions, importance: &[(
 }
 
 /// With an importance matrix, llama.cpp puts the first layers' `ffn_down` into Q4_1 and Q5_1, which have no fast kernels on x86,
-/// for fear of what these may do to them; the matrix itself prevents that.
+/// since without one some models broke there. With one, keeping them in the type that was asked for cost 0.1% of SmolLM2's loss.
 const KEPT: &CStr = c"ffn_down";
 
 fn kept(kind: QuantType) -> Option<sys::ggml_type> {
