@@ -92,7 +92,7 @@ impl<B: Backend> Batcher<B> {
         self.lanes.rename(lane, Tenant::Session { owner: job.request.owner, prefix, first_turn });
         self.status.reused_tokens += reused as u64;
         let sequence = Sequence::new(job, fitted, reused, self.backend.vocabulary(), now);
-        self.active.push(Active { sequence, lane, phase, forgotten: false });
+        self.active.push(Active { sequence, lane, phase, each: None, forgotten: false });
     }
 
     /// Finds the lane from which the fewest tokens must be computed, and room for the rest. None where others must

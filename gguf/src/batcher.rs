@@ -1,6 +1,6 @@
 //! The engine's step: requests leave and join, a batch is planned, computed and sampled, text goes out.
 //!
-//! One call of [`Batcher::step`] is one decode of the model. Everything in it is synchronous and takes the time as an
+//! One call of [`Batcher::step`] is one decode of the model: of everybody's next token, or of prompts. Everything in it is synchronous and takes the time as an
 //! argument, so that a scripted backend tests all of it.
 
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use crate::backend::{Backend, Batch, DecodeError, LaneId, Limits, Token};
 use crate::host_cache::HostCache;
 use crate::lanes::{Lanes, Tenant};
 use crate::mailbox::Job;
+use crate::pace::{Pace, Piece};
 use crate::request::{EngineStatus, GenerateError, OwnerId};
-use crate::scheduler::{Pace, Served, chunks};
+use crate::scheduler::{Served, WORTH_A_STEP, chunks, order};
 use crate::sequence::{Next, Sequence};
 
 /// The batching engine over a backend.
@@ -31,6 +32,8 @@ pub struct Batcher<B: Backend> {
     batch: Batch,
     pace: Pace,
     turn: u64,
+    /// Steps that began to compute prompts after one that decoded.
+    beginnings: u64,
     wait_each: Duration,
 }
 
@@ -41,6 +44,9 @@ pub struct Settings {
     pub slots: usize,
     /// Most rows of one decode: beyond it the decoding sequences take turns.
     pub rows: usize,
+    /// Most prompts of one decode. Where each has a stream of its own, llama.cpp makes a pass over the weights for each anyway,
+    /// and one a decode lets its sequence answer before the others are computed.
+    pub prompts: usize,
     /// Most shared prefixes kept.
     pub prefixes: usize,
     /// Fewest rows whose tokens are drawn in parallel: a few cost less than waking threads for them.
@@ -56,6 +62,8 @@ pub(crate) struct Active {
     pub(crate) sequence: Sequence,
     pub(crate) lane: LaneId,
     pub(crate) phase: Phase,
+    /// Seconds that each token of its prompt's last piece took.
+    pub(crate) each: Option<f64>,
     /// Its owner was forgotten meanwhile: the lane is not kept.
     pub(crate) forgotten: bool,
 }
@@ -94,7 +102,12 @@ struct Work {
     tokens: Vec<Token>,
     /// Tokens that were to be computed when it came.
     whole: usize,
+    /// Seconds that each token of its last piece took.
+    each: Option<f64>,
 }
+
+/// So many times that prompts begin, the oldest goes first once.
+const OLDEST_FIRST: u64 = 4;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Whose {
@@ -112,6 +125,7 @@ impl<B: Backend> Batcher<B> {
             limits,
             settings: Settings {
                 rows,
+                prompts: settings.prompts.max(1),
                 slots: settings.slots.clamp(1, limits.lanes.saturating_sub(1).max(1)),
                 ..settings
             },
@@ -124,6 +138,7 @@ impl<B: Backend> Batcher<B> {
             batch: Batch::new(limits),
             pace: Pace::new(settings.inter_token_target, limits.batch_tokens),
             turn: 0,
+            beginnings: 0,
             wait_each: Duration::ZERO,
             backend,
         }
@@ -142,7 +157,7 @@ impl<B: Backend> Batcher<B> {
         match self.backend.decode(&self.batch) {
             Ok(elapsed) => {
                 self.lanes.commit(&self.batch);
-                self.pace.observe(rows, prefill, elapsed);
+                self.learn(&parts, rows, prefill, elapsed);
                 self.status.prompt_tokens += prefill as u64;
                 self.sample(&parts, now + elapsed);
                 Step { rows, prefill, elapsed }
@@ -229,7 +244,7 @@ impl<B: Backend> Batcher<B> {
 
     /// Takes a sequence out; its lane stays for the next turn.
     fn leave(&mut self, index: usize) -> Sequence {
-        let Active { sequence, lane, phase, forgotten } = self.active.remove(index);
+        let Active { sequence, lane, phase, forgotten, .. } = self.active.remove(index);
         if let Phase::AwaitPrefix { prefix, .. } = phase {
             self.lanes.unpin(prefix);
         }
@@ -253,39 +268,68 @@ impl<B: Backend> Batcher<B> {
         }
     }
 
-    /// Fills the batch: decoding rows first, those that waited longest; then prefill within its budget.
+    /// Fills the batch: with prompts, where they have time left, or else with the decoding rows, those that waited longest
+    /// first. Says how many tokens of either are in it.
     fn plan(&mut self) -> (Vec<Part>, usize, usize) {
         self.batch.clear();
         self.turn += 1;
-        let mut parts = Vec::new();
         let mut decoding: Vec<(u64, usize, Token)> = Vec::new();
         for (index, active) in self.active.iter().enumerate() {
             if let Phase::Decode { next, since } = active.phase {
                 decoding.push((since, index, next));
             }
         }
+        let rows = decoding.len().min(self.settings.rows);
+        let parts = self.plan_prompts(rows, self.active.len() - decoding.len());
+        if !parts.is_empty() {
+            return (parts, 0, self.batch.entries().len());
+        }
         decoding.sort_unstable();
-        for &(_, index, next) in decoding.iter().take(self.settings.rows) {
-            let work =
-                Work { whose: Whose::Sequence(index), lane: self.active[index].lane, tokens: vec![next], whole: 1 };
+        let mut parts = Vec::new();
+        for &(_, index, next) in decoding.iter().take(rows) {
+            let lane = self.active[index].lane;
+            let work = Work { whose: Whose::Sequence(index), lane, tokens: vec![next], whole: 1, each: None };
             parts.push(self.put(&work, 1, true));
         }
-        let rows = parts.len();
+        (parts, rows, 0)
+    }
 
+    /// Fills the batch with prompts, if they have time left before the `rows` that wait decode again.
+    fn plan_prompts(&mut self, rows: usize, waiting: usize) -> Vec<Part> {
         let work = self.prefill_work();
         let remaining: Vec<usize> = work.iter().map(|work| work.tokens.len()).collect();
-        let (waiting, room) = (self.active.len() - decoding.len(), self.batch.room());
-        let longest = work.iter().map(|work| work.whole).max().unwrap_or(0);
-        let budget = self.pace.prefill(rows, waiting, longest).min(room);
-        let mut prefill = 0;
-        for (work, take) in work.iter().zip(chunks(&remaining, budget, room, self.turn.is_multiple_of(4))) {
+        let begins = rows == 0 || !self.pace.has_begun();
+        self.beginnings += u64::from(begins);
+        let mut order = order(&remaining, begins && self.beginnings.is_multiple_of(OLDEST_FIRST));
+        order.truncate(self.settings.prompts);
+        let Some(first) = order.first().map(|index| &work[*index]) else { return Vec::new() };
+        let room = self.batch.room();
+        let budget = self.pace.prefill(rows, waiting, Piece { whole: first.whole, each: first.each }).min(room);
+        let given = chunks(&remaining, &order, budget, room);
+        let worth = |index: &usize| given[*index] >= remaining[*index].min(WORTH_A_STEP);
+        if !begins && !order.first().is_some_and(worth) {
+            return Vec::new();
+        }
+        let mut parts = Vec::new();
+        for (work, take) in work.iter().zip(given) {
             if take > 0 {
                 let whole = take == work.tokens.len() && matches!(work.whose, Whose::Sequence(_));
                 parts.push(self.put(work, take, whole));
-                prefill += take;
             }
         }
-        (parts, rows, prefill)
+        parts
+    }
+
+    /// What the step took teaches the pace of the next ones.
+    fn learn(&mut self, parts: &[Part], rows: usize, prefill: usize, elapsed: Duration) {
+        if rows > 0 {
+            return self.pace.decoded(rows, elapsed);
+        }
+        let decoding = self.active.iter().filter(|active| matches!(active.phase, Phase::Decode { .. })).count();
+        self.pace.prefilled(decoding.min(self.settings.rows), prefill, elapsed);
+        if let [Part { whose: Whose::Sequence(index), .. }] = parts {
+            self.active[*index].each = Some(elapsed.as_secs_f64() / prefill.max(1) as f64);
+        }
     }
 
     /// Prompts to compute, oldest first; a prefix stands where the first sequence waits for it.
@@ -307,7 +351,7 @@ impl<B: Backend> Batcher<B> {
                 let tokens = rest[..rest.len().min(most + 1)].to_vec();
                 // A prefix may have been begun for somebody who is gone.
                 let whole = active.sequence.to_compute().max(rest.len());
-                work.push(Work { whose, lane, tokens, whole });
+                work.push(Work { whose, lane, tokens, whole, each: active.each });
             }
         }
         work

@@ -15,6 +15,7 @@ pub mod lanes;
 pub mod llama;
 pub mod mailbox;
 pub mod memory;
+pub mod pace;
 pub mod placement;
 pub mod request;
 pub mod sampler;

@@ -99,6 +99,13 @@ impl Placement {
         }
     }
 
+    /// Lanes that are part of a batch for which nobody is moved: prompts are a pass over the weights each, wherever they are.
+    pub fn touch(&mut self, lanes: &[LaneId]) {
+        for lane in lanes {
+            self.used[self.stream[lane.index()].index()] = self.batches;
+        }
+    }
+
     /// Moves to make, in this order, before a batch of these lanes. Each goes to a stream that is empty by then.
     pub fn gather(&mut self, lanes: &[LaneId], is_empty: impl Fn(StreamId) -> bool) -> Vec<Move> {
         self.batches += 1;

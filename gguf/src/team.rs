@@ -17,11 +17,18 @@ const CLEARLY: f64 = 1.1;
 const HOPELESS: f64 = 1.5;
 /// A step that took this many times as long as those before it means that something has changed.
 const SUDDEN: f64 = 3.0;
+/// The same for steps with prompts, whose tokens cost more the longer the conversation is.
+const SUDDEN_PROMPTS: f64 = 5.0;
+/// Tokens of a prompt that take as long as a pass over the weights, which each such step is.
+const PASS: usize = 8;
 /// Steps before the first trial and after a change.
 const SOON: u32 = 16;
 /// Steps between trials: as many as make their cost two percent, within these bounds.
 const SPACING: std::ops::RangeInclusive<f64> = 64.0..=1024.0;
 const COST: f64 = 0.02;
+/// So many steps a trial waits, after one that was lost, while steps with prompts come between: those who decode have a long
+/// gap then as it is.
+const PATIENCE: u32 = 512;
 
 /// Decides before each step, and learns from it.
 #[derive(Clone, Debug)]
@@ -33,7 +40,11 @@ pub struct Team {
     /// The same of the trial that is on.
     trial: Option<Vec<f64>>,
     until_trial: u32,
-    /// Fewest seconds a token of steps with prompts.
+    /// Steps that a trial which is due may wait for a time without prompts.
+    patience: u32,
+    /// Whether the last step had prompts.
+    after_prompts: bool,
+    /// Fewest seconds a token of steps with prompts, the pass counted as some more.
     prompts: Option<f64>,
     /// Steps with prompts in a row that took much longer.
     slow: usize,
@@ -41,7 +52,17 @@ pub struct Team {
 
 impl Default for Team {
     fn default() -> Self {
-        Self { whole: true, size: 0, recent: Vec::new(), trial: None, until_trial: SOON / 4, prompts: None, slow: 0 }
+        Self {
+            whole: true,
+            size: 0,
+            recent: Vec::new(),
+            trial: None,
+            until_trial: SOON / 4,
+            patience: 0,
+            after_prompts: false,
+            prompts: None,
+            slow: 0,
+        }
     }
 }
 
@@ -59,22 +80,27 @@ impl Team {
             self.trial = None;
         }
         if self.trial.is_none() && self.until_trial == 0 && self.recent.len() == KNOWN {
-            self.trial = Some(Vec::new());
+            if self.after_prompts && self.patience > 0 {
+                self.patience -= 1;
+            } else {
+                self.trial = Some(Vec::new());
+            }
         }
         self.whole != self.trial.is_some()
     }
 
     /// The step that was asked about took so long.
     pub fn observe(&mut self, tokens: usize, prompts: bool, elapsed: Duration) {
-        let each = elapsed.as_secs_f64() / tokens.max(1) as f64;
+        self.after_prompts = prompts;
         if prompts {
-            return self.observe_prompts(each);
+            return self.observe_prompts(elapsed.as_secs_f64() / (tokens + PASS) as f64);
         }
+        let each = elapsed.as_secs_f64() / tokens.max(1) as f64;
         self.until_trial = self.until_trial.saturating_sub(1);
         let Some(trial) = &mut self.trial else {
             if self.recent.len() == KNOWN {
                 if each > shortest(&self.recent) * SUDDEN {
-                    self.until_trial = 0;
+                    (self.until_trial, self.patience) = (0, 0);
                 }
                 self.recent.remove(0);
             }
@@ -92,9 +118,10 @@ impl Team {
         if shortest(trial) * CLEARLY < present {
             self.whole = !self.whole;
             self.recent.clear();
-            self.until_trial = SOON;
+            (self.until_trial, self.patience) = (SOON, 0);
         } else {
             self.until_trial = (loss / COST).clamp(*SPACING.start(), *SPACING.end()) as u32;
+            self.patience = PATIENCE;
         }
         self.trial = None;
     }
@@ -106,13 +133,13 @@ impl Team {
     fn observe_prompts(&mut self, each: f64) {
         let usual = self.prompts.unwrap_or(each);
         self.prompts = Some(usual.min(each));
-        self.slow = if self.whole && each > usual * SUDDEN { self.slow + 1 } else { 0 };
+        self.slow = if self.whole && each > usual * SUDDEN_PROMPTS { self.slow + 1 } else { 0 };
         if self.slow >= KNOWN {
             self.whole = false;
             self.slow = 0;
             self.recent.clear();
             self.trial = None;
-            self.until_trial = SOON;
+            (self.until_trial, self.patience) = (SOON, 0);
         }
     }
 }
@@ -212,6 +239,29 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_trial_is_not_made_again_between_the_pieces_of_a_long_prompt() {
+        let mut team = Team::default();
+        run(&mut team, 40, 8, 10, 19);
+        let mut trials = 0;
+        for _ in 0..400 {
+            let whole = team.whole(8, false);
+            trials += usize::from(!whole);
+            team.observe(8, false, Duration::from_millis(if whole { 10 } else { 19 }));
+            team.whole(20, true);
+            team.observe(20, true, Duration::from_millis(25));
+        }
+        assert_eq!(trials, 0);
+        // But neither do the pieces of many hide a neighbour.
+        for _ in 0..20 {
+            let whole = team.whole(8, false);
+            team.observe(8, false, Duration::from_millis(if whole { 300 } else { 19 }));
+            team.whole(20, true);
+            team.observe(20, true, Duration::from_millis(60));
+        }
+        assert!(!team.whole(8, true));
+    }
+
+    #[test]
     fn a_neighbour_is_noticed_even_where_every_step_has_prompts() {
         let mut team = Team::default();
         for busy in [false, true] {
@@ -229,6 +279,17 @@ mod tests {
             }
             assert_eq!(team.whole(40, true), !busy);
         }
+    }
+
+    #[test]
+    fn small_pieces_at_the_end_of_a_long_prompt_are_no_busy_neighbour() {
+        // 6 ms a step and 1 ms a token; after 1,500 tokens of conversation each attends to so many that it takes 4.
+        let mut team = Team::default();
+        team.observe(64, true, Duration::from_millis(6 + 64));
+        for _ in 0..20 {
+            team.observe(9, true, Duration::from_millis(6 + 9 * 4));
+        }
+        assert!(team.whole(9, true));
     }
 
     #[test]

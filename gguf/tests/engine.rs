@@ -34,6 +34,7 @@ impl Bench {
         let settings = Settings {
             slots,
             rows: slots,
+            prompts: 1,
             prefixes: 3,
             parallel_rows: 8,
             inter_token_target: Duration::from_millis(10),
@@ -118,12 +119,11 @@ fn an_answer_streams_out_and_is_whole() {
 fn many_users_share_every_batch_and_a_newcomer_joins_at_the_next_step() {
     let mut bench = Bench::new(ScriptedBackend::default().with_script(says("0123456789")));
     let mut tickets: Vec<_> = (0..3).map(|owner| bench.submit(request(owner, "p.", &["x"]))).collect();
-    for _ in 0..4 {
-        bench.step();
-    }
+    while bench.step().rows < 3 {}
     tickets.push(bench.submit(request(9, "p.", &["late"])));
     let joined = bench.step();
-    assert_eq!((joined.rows, joined.prefill), (3, 6), "prefix shared, so only the turn and the tail are computed");
+    assert_eq!((joined.rows, joined.prefill), (0, 6), "prefix shared, so only the turn and the tail are computed");
+    assert!(!streamed(&mut tickets[3]).is_empty(), "and the first token is there before the others' next");
     assert_eq!(bench.step().rows, 4);
     bench.run();
     for ticket in &mut tickets {
@@ -180,11 +180,18 @@ fn a_long_history_never_stalls_the_others() {
     let long = "x".repeat(1500);
     let mut late = bench.submit(request(9, "p.", &[&long]));
     let alone = bench.steps.last().unwrap().elapsed;
+    let mut gap = Duration::ZERO;
+    let mut gaps = Vec::new();
     while streamed(&mut late).is_empty() {
         let step = bench.step();
-        assert!(step.rows >= 4, "those who decode go on in every step");
-        assert!(step.elapsed <= alone * 3, "{:?} beside {alone:?}", step.elapsed);
+        gap += step.elapsed;
+        if step.rows > 0 {
+            assert!(step.rows >= 4, "all who decode go on");
+            gaps.push(std::mem::take(&mut gap));
+        }
     }
+    let worst = gaps.iter().max().unwrap();
+    assert!(gaps.len() > 10 && *worst <= alone * 3, "{worst:?} beside {alone:?}");
 }
 
 #[test]
@@ -196,16 +203,17 @@ fn newcomers_do_not_queue_behind_many_who_decode() {
         Bench::with(ScriptedBackend::new(limits).with_script(says("01234567890123456789")).with_cost(cost), 16);
     let mut talking: Vec<(Ticket, usize, bool)> = Vec::new();
     let mut waits = Vec::new();
-    for step in 0..600 {
+    let mut tokens = 0;
+    for step in 0..3000 {
         while talking.len() < 16 {
             let owner = (step * 16 + talking.len()) as u64;
-            talking.push((bench.submit(request(owner, "p.", &[&"x".repeat(28)])), step, false));
+            talking.push((bench.submit(request(owner, "p.", &[&"x".repeat(28)])), tokens, false));
         }
-        bench.step();
+        tokens += usize::from(bench.step().rows > 0);
         for (ticket, since, began) in &mut talking {
             if !*began && ticket.text.try_recv().is_ok() {
                 *began = true;
-                waits.push(step - *since);
+                waits.push(tokens - *since);
             }
         }
         talking.retain_mut(|(ticket, ..)| ticket.done.try_recv().is_err());
@@ -213,7 +221,7 @@ fn newcomers_do_not_queue_behind_many_who_decode() {
     waits.drain(..waits.len() / 2);
     waits.sort_unstable();
     let waited = waits[waits.len() * 9 / 10];
-    assert!(waits.len() > 100 && waited <= 3, "{waited} steps for nine in ten of {}", waits.len());
+    assert!(waits.len() > 100 && waited <= 2, "{waited} of the others' tokens for nine in ten of {}", waits.len());
 }
 
 #[test]
@@ -222,6 +230,7 @@ fn more_decoding_than_rows_take_turns() {
     let settings = Settings {
         slots: 6,
         rows: 2,
+        prompts: usize::MAX,
         prefixes: 2,
         parallel_rows: 8,
         inter_token_target: Duration::from_millis(10),

@@ -78,6 +78,7 @@ impl Run {
         let settings = Settings {
             slots: random.random_range(1..8),
             rows: random.random_range(1..8),
+            prompts: random.random_range(1..4),
             prefixes: random.random_range(0..4),
             parallel_rows: random.random_range(1..9),
             inter_token_target: Duration::from_millis(random.random_range(1..20)),

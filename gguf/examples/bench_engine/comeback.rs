@@ -54,11 +54,14 @@ struct Visit {
 fn visit(options: &Options, round: u64, keep: bool) -> Result<Visit, Failure> {
     let config = options.engine(LANES, LANES, 2048, 2048 * LANES);
     let model = llama::load_model(&config.model, config.gpu_layers)?;
-    let backend = LlamaBackend::new(llama::open(&model, None, &config)?);
+    let context = llama::open(&model, None, &config)?;
+    let prompts = llama::prompts(&context);
+    let backend = LlamaBackend::new(context);
     let slots = LANES as usize;
     let settings = Settings {
         slots,
         rows: slots,
+        prompts,
         prefixes: 1,
         parallel_rows: llama::parallel_rows(&config),
         inter_token_target: config.inter_token_target,

@@ -15,6 +15,7 @@ mod soak;
 mod trace;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use friend_gguf::llama;
 use friend_gguf::request::{EngineConfig, KvKeys, KvLayout};
@@ -42,13 +43,15 @@ pub struct Options {
     pub kv: KvLayout,
     /// How its keys are stored, and the roof's.
     pub keys: KvKeys,
+    /// Gap between two tokens of one answer that ours aims at; the engine's own where none is named.
+    pub inter_token: Option<Duration>,
     /// Where the results go.
     pub json: Option<PathBuf>,
 }
 
 const USAGE: &str = "usage: bench_engine roof|busy|peer|stall|sequential|comeback|soak|logits|plot|all --model FILE \
 [--batched-bench FILE] [--server FILE] [--rounds N] [--threads N] [--users 1,8,32,64] [--minutes M] [--json FILE] \
-[--gpu-layers N] [--kv auto|unified|split] [--keys auto|f16|q8_0]";
+[--gpu-layers N] [--kv auto|unified|split] [--keys auto|f16|q8_0] [--inter-token-ms N]";
 
 impl Options {
     /// An engine of `slots` and `lanes`, each of `context_tokens` at most, on the machine's processor or GPU. A unified
@@ -61,7 +64,19 @@ impl Options {
         };
         let config = EngineConfig::for_model(&self.model);
         let (threads, gpu_layers, kv_layout, kv_keys) = (self.threads, self.gpu_layers, self.kv, self.keys);
-        EngineConfig { slots, lanes, context_tokens, kv_tokens, kv_layout, kv_keys, threads, gpu_layers, ..config }
+        let inter_token_target = self.inter_token.unwrap_or(config.inter_token_target);
+        EngineConfig {
+            slots,
+            lanes,
+            context_tokens,
+            kv_tokens,
+            kv_layout,
+            kv_keys,
+            threads,
+            gpu_layers,
+            inter_token_target,
+            ..config
+        }
     }
 
     /// The name of the type of our keys in llama.cpp's tools; for a model whose heads allow eight bits.
@@ -88,6 +103,7 @@ impl Default for Options {
             gpu_layers: 0,
             kv: KvLayout::Auto,
             keys: KvKeys::Auto,
+            inter_token: None,
             json: None,
         }
     }
@@ -156,6 +172,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, Box<dyn
                     _ => return Err(USAGE.into()),
                 }
             }
+            "--inter-token-ms" => options.inter_token = Some(Duration::from_millis(value.parse()?)),
             "--json" => options.json = Some(value.into()),
             _ => return Err(USAGE.into()),
         }

@@ -115,12 +115,15 @@ fn generate(
     let config = options.engine(slots, slots.max(8), 512, 16_384);
     let model = llama::load_model(&config.model, config.gpu_layers)?;
     let rows = if slots > 16 { llama::choose(&model, None, &config)?.rows } else { slots as usize };
-    let backend = LlamaBackend::new(llama::open(&model, None, &config)?);
+    let context = llama::open(&model, None, &config)?;
+    let prompts = llama::prompts(&context);
+    let backend = LlamaBackend::new(context);
     // No answer waits for another here: all prompts first, then only decoding, as the roof does it.
     let inter_token_target = Duration::from_secs(100);
     let settings = Settings {
         slots: slots as usize,
         rows,
+        prompts,
         prefixes: 8,
         parallel_rows: llama::parallel_rows(&config),
         inter_token_target,

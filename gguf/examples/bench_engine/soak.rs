@@ -23,10 +23,13 @@ const MOST: usize = 24;
 pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::Error>> {
     let config = options.engine(8, 12, 512, 6_144);
     let model = llama::load_model(&config.model, config.gpu_layers)?;
-    let backend = LlamaBackend::new(llama::open(&model, None, &config)?);
+    let context = llama::open(&model, None, &config)?;
+    let prompts = llama::prompts(&context);
+    let backend = LlamaBackend::new(context);
     let settings = Settings {
         slots: 8,
         rows: 8,
+        prompts,
         prefixes: 4,
         parallel_rows: llama::parallel_rows(&config),
         inter_token_target: config.inter_token_target,

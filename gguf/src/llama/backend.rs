@@ -122,6 +122,9 @@ impl<'model> LlamaBackend<'model> {
             placement.settle(lane, |stream| held(context, stream) == 0 && !begun.contains(&stream));
             begun.push(placement.stream(lane));
         }
+        if lanes.len() < batch.entries().len() {
+            return placement.touch(&lanes);
+        }
         let moves = placement.gather(&lanes, |stream| held(context, stream) == 0);
         self.moves += moves.len() as u64;
         for step in moves {
@@ -143,6 +146,10 @@ impl<'model> LlamaBackend<'model> {
         let Some(&(_, first, _)) = entries.first() else { return };
         let mut taking_part: Vec<StreamId> = entries.iter().map(|(stream, ..)| *stream).collect();
         taking_part.dedup();
+        if taking_part.len() < entries.len() {
+            // A prompt; beside it a token of another stream would be a pass over the weights more.
+            return;
+        }
         let context = &self.context;
         let how = padding_of(context);
         let streams = self.placement.as_ref().map_or(0, Placement::streams);

@@ -94,6 +94,7 @@ fn serve(config: &EngineConfig, serving: Serving) -> Result<(), StartError> {
     let settings = Settings {
         slots: config.slots as usize,
         rows: choice.rows,
+        prompts: prompts(&context),
         prefixes: PREFIXES,
         parallel_rows: parallel_rows(config),
         inter_token_target: config.inter_token_target,
@@ -102,6 +103,11 @@ fn serve(config: &EngineConfig, serving: Serving) -> Result<(), StartError> {
     let mut batcher = Batcher::new(LlamaBackend::new(context), settings);
     serving.run(info, &mut batcher);
     Ok(())
+}
+
+/// Most prompts of one decode: one where each is a pass over the weights of its own.
+pub fn prompts(context: &Context<'_>) -> usize {
+    if context.split { 1 } else { usize::MAX }
 }
 
 /// Ordinary memory for conversations that lost their lane; to be asked for when everything else is loaded.
