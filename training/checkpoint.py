@@ -35,6 +35,16 @@ def write(path: Path, action) -> None:
         raise Problem(f"{path} could not be saved: {error}", "Mend that, and start again: the run goes on from its last checkpoint.") from None
 
 
+def begun(folder: Path) -> dict:
+    """What the run in `folder` was begun with; nothing where there is none, or none that can be read, which `load` tells."""
+    import torch
+
+    try:
+        return torch.load(folder / NAME, map_location="cpu", weights_only=True)["state"]["run"]
+    except Exception:  # whatever a damaged file does to the unpickler
+        return {}
+
+
 def load(folder: Path, model, optimizer, wanted: dict) -> dict | None:
     """The state of the run in `folder`, put back; None where there is none. `wanted` must be what the run was begun with."""
     import torch

@@ -18,6 +18,7 @@ import batches
 import checkpoint
 import curve
 import encode
+import precision
 import recipe as recipes
 from dataset.mixture import Mixture
 from dataset.problem import Problem
@@ -83,7 +84,8 @@ class Run:
         self.seed = recipe["seed"] if options.seed is None else options.seed
         torch.manual_seed(self.seed)
         device = "cuda" if torch.cuda.is_available() and not options.cpu else "cpu"
-        model, tokenizer = base.load(options.base, bf16=options.bf16)
+        self.bf16 = precision.chosen(options.bf16, checkpoint.begun(options.out).get("precision"), device)
+        model, tokenizer = base.load(options.base, bf16=self.bf16)
         self.model = adapter.wrap(model, recipe["lora"]).to(device)
         for parameter in self.model.parameters():
             if parameter.requires_grad:
@@ -98,8 +100,8 @@ class Run:
         self.steps, self.before_finish = sum(lengths), sum(lengths[: recipe["epochs"]])
         self.last = min(self.steps, options.max_steps or self.steps)
         self.until = time.monotonic() + options.max_minutes * 60 if options.max_minutes else math.inf
-        self.bf16 = options.bf16
-        self.run = {"recipe": recipe["name"], "settings": json.dumps(recipe, sort_keys=True), "seed": self.seed, "steps": self.steps}
+        self.run = {"recipe": recipe["name"], "settings": json.dumps(recipe, sort_keys=True), "seed": self.seed, "steps": self.steps,
+                    "precision": precision.name(self.bf16)}
 
     def plan(self, number: int) -> list:
         """The optimizer steps of an epoch, each a list of batches."""
@@ -134,7 +136,7 @@ class Run:
         norm = torch.nn.utils.clip_grad_norm_((p for p in self.model.parameters() if p.requires_grad), self.settings["clip"])
         if not (math.isfinite(loss) and math.isfinite(float(norm))):
             raise Problem(f"the loss is {loss} and its gradient {float(norm)} at rate {lr:.1e}: training has diverged",
-                          f"Try half the rate (lr = {self.settings['lr'] / 2:.1e}), a longer warm-up, or without --bf16; the last checkpoint is sound.")
+                          f"Try half the rate (lr = {self.settings['lr'] / 2:.1e}), a longer warm-up, or --no-bf16; the last checkpoint is sound.")
         for group_of in self.optimizer.param_groups:
             group_of["lr"] = lr
         self.optimizer.step()
@@ -194,7 +196,7 @@ class Run:
         curve.tensorboard(self.out / "tensorboard", state["rows"])
         _, modes = adapter.held_out_loss(self.model, self.data.held) if self.data.held else (None, {})
         held = [row[3] for row in state["rows"] if row[3] is not None]
-        summary = {"recipe": self.recipe["name"], "template": self.recipe["template"], "seed": self.seed, "steps": state["step"], "of": self.steps, "seconds": round(state["seconds"]),
+        summary = {"recipe": self.recipe["name"], "template": self.recipe["template"], "seed": self.seed, "precision": precision.name(self.bf16), "steps": state["step"], "of": self.steps, "seconds": round(state["seconds"]),
                    "tokens": sum(row[5] for row in state["rows"]), "held_out_before": held[0] if held else None,
                    "held_out": held[-1] if held else None, "held_out_by_mode": modes, "data": self.data.sources,
                    "commercial": self.recipe["data"].get("commercial", False), "notes": self.data.notes}
@@ -224,7 +226,8 @@ def options_of(arguments):
     parser.add_argument("--threads", type=int, help="default: all cores")
     parser.add_argument("--max-minutes", type=float, help="stop then; the same command goes on later")
     parser.add_argument("--max-steps", type=int, help="stop there, for a trial")
-    parser.add_argument("--bf16", action="store_true", help="half precision: for a GPU, or a CPU with AVX512-BF16")
+    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction,
+                        help="half precision; default: where a GPU or the processor computes it natively, and as the run was begun")
     parser.add_argument("--cpu", action="store_true", help="even where there is a GPU")
     return parser.parse_args(arguments)
 
@@ -242,7 +245,7 @@ def main(arguments=None) -> int:
         run = Run(recipes.read(options.recipe), options)
         for note in run.data.notes:
             print(f"note: {note}", flush=True)
-        print(f"{run.steps} steps, {sum(len(run.examples(n)) for n in run.epochs)} examples, {sum(len(e.ids) for n in run.epochs for e in run.epochs[n])} tokens, "
+        print(f"{run.steps} steps in {precision.name(run.bf16)}, {sum(len(run.examples(n)) for n in run.epochs)} examples, {sum(len(e.ids) for n in run.epochs for e in run.epochs[n])} tokens, "
               f"{sum(e.counted() for n in run.epochs for e in run.epochs[n])} of them learnt, {len(run.data.held)} dialogues held out", flush=True)
         run.train()
     except Problem as problem:

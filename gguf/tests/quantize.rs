@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 
 use friend_gguf::convert::format::{GgmlType, GgufFile, GgufWriter, MetaValue, Metadata, TensorPlan};
-use friend_gguf::convert::{Dtype, Importance, Progress, QuantType};
+use friend_gguf::convert::{Dtype, Importance, MergeOptions, Progress, QuantType, merge};
 use friend_gguf::llama::{QuantizeOptions, quantize};
 use support::{convert, fixture};
 
@@ -80,6 +80,40 @@ fn a_quantised_model_is_quantised_again_only_when_allowed() {
     assert!(!second.exists());
     quantize(&QuantizeOptions { allow_requantize: true, ..options(&first, &second, "Q8_0") }, &mut ()).unwrap();
     assert_eq!(GgufFile::open(&second).unwrap().tensor("blk.0.ffn_up.weight").unwrap().kind, GgmlType::Q8_0);
+}
+
+#[test]
+fn a_quantised_base_is_merged_as_llama_cpp_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = convert("tiny/hf-safetensors", Dtype::F16, folder.path());
+    let adapter = fixture("tiny/lora-new");
+    for kind in ["Q4_0", "Q8_0"] {
+        let at = |name: &str| folder.path().join(format!("{kind}{name}"));
+        quantize(&options(&input, &at(".gguf"), kind), &mut ()).unwrap();
+        quantize(
+            &QuantizeOptions { allow_requantize: true, ..options(&at(".gguf"), &at("-theirs.gguf"), "F16") },
+            &mut (),
+        )
+        .unwrap();
+        // An adapter at scale 0 changes nothing: what is merged is the base alone.
+        let ours = at("-ours.gguf");
+        let (base, adapter) = (at(".gguf"), adapter.clone());
+        merge(&MergeOptions { base, adapter, scale: 0.0, output: ours.clone(), dtype: Dtype::F16 }, &mut ()).unwrap();
+        let (ours, theirs) = (GgufFile::open(&ours).unwrap(), GgufFile::open(&at("-theirs.gguf")).unwrap());
+        for tensor in &theirs.tensors {
+            let read = |file: &GgufFile| {
+                let tensor = file.tensor(&tensor.name).unwrap();
+                let mut bytes = vec![0; usize::try_from(tensor.bytes).unwrap()];
+                file.read_at(tensor, 0, &mut bytes).unwrap();
+                (tensor.kind, bytes)
+            };
+            // Nothing added to minus zero is zero.
+            let (ours, theirs) = (read(&ours), read(&theirs));
+            let zero = |pair: &[u8]| if pair == [0, 0x80] { [0, 0] } else { [pair[0], pair[1]] };
+            assert_eq!(ours.0, theirs.0, "{}", tensor.name);
+            assert!(ours.1.chunks(2).map(zero).eq(theirs.1.chunks(2).map(zero)), "{kind}: {}", tensor.name);
+        }
+    }
 }
 
 #[test]

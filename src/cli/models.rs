@@ -64,7 +64,7 @@ pub enum ModelsCommand {
     },
     /// Merges a LoRA into its base: one GGUF that needs no adapter
     Merge {
-        /// The base: a Hugging Face folder, or a GGUF in F32, F16, BF16 or Q8_0
+        /// The base: a Hugging Face folder, or a GGUF in F32, F16, BF16, Q8_0 or Q4_0
         base: PathBuf,
         /// The adapter: a PEFT folder or a GGUF; with =SCALE another strength than it was trained with
         #[arg(long, value_name = "ADAPTER[=SCALE]", value_parser = parse_lora)]

@@ -67,7 +67,7 @@ fn start_log(config: &Config, quiet: bool) -> Result<()> {
         asked => asked,
     };
     if let Some(wrong) = asked.split(',').find(|part| !is_directive(part.trim())) {
-        bail!("log.level: `{wrong}` is none of error, warn, info, debug, trace, nor such as friend_actors=debug");
+        bail!("log.level: `{wrong}` is none of auto, error, warn, info, debug, trace, nor such as friend_actors=debug");
     }
     // Libraries below us may log what they carry; ours never log words, theirs stay at warnings.
     let quiet_libraries = "hyper=warn,reqwest=warn,h2=warn,rustls=warn,ort=warn,llama_cpp_2=warn,llama-cpp-2=warn";

@@ -47,7 +47,7 @@ def compare(folder, hugging_face, gguf, lora, ids_of):
 def test_a_tiny_llama_with_our_recipe(tmp_path, dtype):
     gguf = tiny.llama_gguf(tmp_path / "tiny.gguf")
     made, out = tiny.recipe(tmp_path / "r.toml", "chat", '"all-linear"', rank=8), tmp_path / "run"
-    arguments = ["--recipe", made, "--base", gguf, "--dialogues", tiny.write_dialogues(tmp_path / "d.jsonl"), "--out", out, "--max-steps", 20, "--cpu"]
+    arguments = ["--recipe", made, "--base", gguf, "--dialogues", tiny.write_dialogues(tmp_path / "d.jsonl"), "--out", out, "--max-steps", 20, "--cpu", "--no-bf16"]
     assert train.main([str(argument) for argument in arguments]) == 0
     curve = losses(out)
     assert len(curve) == 20 and sum(curve[-3:]) < 0.9 * sum(curve[:3])
@@ -68,7 +68,7 @@ def test_the_kind_recipes_adapter_names_the_licences_of_its_data(tmp_path):
         text = re.sub(rf'(?m)^{side} = .*$', f'{side} = "{tmp_path / side}.jsonl"', text)
     (tmp_path / "kind.toml").write_text(text)
     gguf, out, lora = tiny.llama_gguf(tmp_path / "tiny.gguf"), tmp_path / "run", tmp_path / "friend.gguf"
-    assert train.main(["--recipe", str(tmp_path / "kind.toml"), "--base", str(gguf), "--out", str(out), "--max-steps", "1", "--cpu"]) == 0
+    assert train.main(["--recipe", str(tmp_path / "kind.toml"), "--base", str(gguf), "--out", str(out), "--max-steps", "1", "--cpu", "--no-bf16"]) == 0
     export.export(out, gguf, gguf, lora, BINARY, "tiny", "f32")
     licence, data, commercial = base.fields_of(lora, "general.license", "friend.adapter.data", "friend.adapter.commercial")
     assert commercial is False and data == kind.LICENCE and licence == f"non-commercial; data: {kind.LICENCE}"
@@ -85,7 +85,7 @@ def test_a_tiny_gpt_neox_with_the_references_recipe(tmp_path):
         text = re.sub(rf"(?m)^{name} = .*$", f"{name} = {value}", text)
     made, out = tmp_path / "reference.toml", tmp_path / "run"
     made.write_text(text)
-    assert train.main(["--recipe", str(made), "--base", str(tiny.NEOX), "--out", str(out), "--max-steps", "20", "--cpu"]) == 0
+    assert train.main(["--recipe", str(made), "--base", str(tiny.NEOX), "--out", str(out), "--max-steps", "20", "--cpu", "--no-bf16"]) == 0
     curve = losses(out)
     assert len(curve) == 20 and sum(curve[-3:]) < 0.95 * sum(curve[:3])
     gguf, lora = tmp_path / "neox.gguf", tmp_path / "lora.gguf"

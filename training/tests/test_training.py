@@ -13,6 +13,7 @@ import base
 import batches
 import checkpoint
 import encode
+import precision
 import recipe as recipes
 import tiny
 import train
@@ -28,13 +29,35 @@ def llama(tmp_path_factory):
 @pytest.fixture
 def ready(tmp_path, llama):
     """Arguments of a run on the tiny model, but for --out."""
-    return ["--recipe", str(tiny.recipe(tmp_path / "r.toml", "chat", '"all-linear"')), "--base", str(llama), "--cpu", "--threads", "1",
+    return ["--recipe", str(tiny.recipe(tmp_path / "r.toml", "chat", '"all-linear"')), "--base", str(llama), "--cpu", "--no-bf16", "--threads", "1",
             "--dialogues", str(tiny.write_dialogues(tmp_path / "d.jsonl"))]
 
 
 def curve(folder):
     with (folder / "curve.csv").open() as file:
         return [(row["step"], row["loss"], row["held_out"], row["lr"]) for row in csv.DictReader(file)]
+
+
+def test_precision_is_as_asked_or_as_begun_or_as_the_machine_computes_it(tmp_path, monkeypatch):
+    for native in (False, True):
+        monkeypatch.setattr(precision, "native", lambda _, native=native: native)
+        assert precision.chosen(None, None, "cpu") == native
+        assert [precision.chosen(asked, "f32", "cpu") for asked in (None, False, True)] == [False, False, True]
+        assert precision.chosen(None, "bf16", "cpu")
+    monkeypatch.setattr(precision.platform, "system", lambda: "Linux")
+    for line, known in (("flags\t\t: fpu avx512_bf16 clflush", True), ("Features\t: fp asimd bf16", True), ("flags : fpu avx2", False)):
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\n{line}\n")
+        assert bool(precision.INSTRUCTIONS & set(precision.flags(tmp_path / "cpuinfo"))) == known
+
+
+def test_a_run_goes_on_in_the_precision_that_it_was_begun_in(tmp_path, ready, monkeypatch, capsys):
+    monkeypatch.setattr(precision, "native", lambda _: True)
+    either = [argument for argument in ready if argument != "--no-bf16"]
+    assert train.main([*ready, "--out", str(tmp_path / "run"), "--max-steps", "1"]) == 0
+    assert train.main([*either, "--out", str(tmp_path / "run"), "--max-steps", "2"]) == 0
+    assert json.loads((tmp_path / "run/run.json").read_text())["precision"] == "f32"
+    assert train.main([*either, "--bf16", "--out", str(tmp_path / "run"), "--max-steps", "3"]) == 1
+    assert "another precision" in capsys.readouterr().err
 
 
 def test_the_loss_counts_the_friends_words_and_their_end(llama):

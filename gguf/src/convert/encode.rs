@@ -6,6 +6,8 @@ use super::format::GgmlType;
 
 /// Values in a block of Q8_0: one half-precision scale, then 32 signed bytes.
 const Q8_BLOCK: usize = 32;
+/// Bytes of a block of Q4_0: one half-precision scale, then 32 values in halves of bytes, the first 16 in the lower ones.
+const Q4_BYTES: usize = 18;
 
 /// Appends `values` in the form `kind`.
 ///
@@ -58,7 +60,17 @@ pub(crate) fn decode(kind: GgmlType, bytes: &[u8], out: &mut Vec<f32>) -> Result
                 out.extend(block[2..].iter().map(|value| scale * f32::from(*value as i8)));
             }
         }
-        other => return Err(format!("{} cannot be read back here; start from F32, F16, BF16 or Q8_0", other.name())),
+        GgmlType::Q4_0 => {
+            for block in bytes.as_chunks::<Q4_BYTES>().0 {
+                let scale = f16::from_le_bytes([block[0], block[1]]).to_f32();
+                let value = |half: u8| scale * (f32::from(half) - 8.0);
+                out.extend(block[2..].iter().map(|both| value(both & 15)));
+                out.extend(block[2..].iter().map(|both| value(both >> 4)));
+            }
+        }
+        other => {
+            return Err(format!("{} cannot be read back here; start from F32, F16, BF16, Q8_0 or Q4_0", other.name()));
+        }
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use super::provenance::Provenance;
 /// What to merge.
 #[derive(Clone, Debug)]
 pub struct MergeOptions {
-    /// The base: a Hugging Face folder, or a GGUF in F32, F16, BF16 or Q8_0.
+    /// The base: a Hugging Face folder, or a GGUF in F32, F16, BF16, Q8_0 or Q4_0.
     pub base: PathBuf,
     /// The adapter: a PEFT folder or a GGUF.
     pub adapter: PathBuf,
