@@ -19,6 +19,8 @@ case $command in
         python=$("$root/scripts/training-python.sh")
         run="$root/target/training-run/friend"
         "$python" -m dataset gates
+        # The file that is served, on whose weights the adapter is trained, is made of the one that was fetched.
+        "$binary" models pull smollm2-135m-instruct
         "$python" training/train.py --out "$run" "$@"
         "$python" training/export.py "$run" --binary "$binary"
         ;;

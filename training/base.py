@@ -24,7 +24,7 @@ def load(base: Path, bf16: bool = False):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if not base.exists():
-        raise Problem(f"there is no base model at {base}", "`make models` fetches the embedded one; or name a folder or a .gguf with --base.")
+        raise Problem(f"there is no base model at {base}", "`ai-friend models pull smollm2-135m-instruct` makes the embedded one; or name a folder or a .gguf with --base.")
     kind = torch.bfloat16 if bf16 else torch.float32
     if base.is_dir():
         try:
