@@ -21,7 +21,7 @@ pub struct Pace {
     widest: usize,
     /// Most prompt tokens that a step has had within the target while others decoded.
     tried: usize,
-    /// Whether prompts have been computed since a step that decoded, and the seconds that they took.
+    /// Whether prompts have been computed while others waited for their next tokens, and the seconds that they took.
     begun: bool,
     spent: f64,
 }
@@ -92,16 +92,20 @@ impl Pace {
     /// A step computed so many prompt tokens, while `rows` waited for their next.
     pub fn prefilled(&mut self, rows: usize, tokens: usize, elapsed: Duration) {
         let elapsed = elapsed.as_secs_f64();
-        self.begun = true;
-        self.spent += elapsed;
         self.prompts.add(tokens as f64, elapsed);
         self.steps.add(tokens as f64, elapsed);
-        if rows > 0 && elapsed <= self.target {
+        if rows == 0 {
+            // It was nobody's time.
+            return;
+        }
+        self.begun = true;
+        self.spent += elapsed;
+        if elapsed <= self.target {
             self.tried = self.tried.max(tokens);
         }
     }
 
-    /// Whether prompts have been computed since a step that decoded.
+    /// Whether prompts have been computed while others waited for their next tokens.
     pub fn has_begun(&self) -> bool {
         self.begun
     }
@@ -284,6 +288,15 @@ mod tests {
         assert_eq!(pace.prefill(8, 1, SHORT), 0, "now the others' tokens");
         pace.decoded(8, takes(8));
         assert!(pace.prefill(8, 1, SHORT) > 200);
+    }
+
+    #[test]
+    fn prompts_that_nobody_waited_for_leave_the_others_their_time() {
+        let mut pace = learnt(250);
+        let usual = pace.prefill(1, 1, SHORT);
+        pace.prefilled(0, 400, takes(400));
+        assert!(!pace.has_begun());
+        assert!(pace.prefill(1, 1, SHORT).abs_diff(usual) < 20);
     }
 
     #[test]
