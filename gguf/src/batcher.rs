@@ -1,7 +1,7 @@
 //! The engine's step: requests leave and join, a batch is planned, computed and sampled, text goes out.
 //!
-//! One call of [`Batcher::step`] is one decode of the model: of everybody's next token, or of prompts. Everything in it is synchronous and takes the time as an
-//! argument, so that a scripted backend tests all of it.
+//! One call of [`Batcher::step`] is one decode of the model: of everybody's next token, or of prompts. Everything in it is
+//! synchronous and takes the time as an argument, so that a scripted backend tests all of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -299,7 +299,7 @@ impl<B: Backend> Batcher<B> {
         let work = self.prefill_work();
         let remaining: Vec<usize> = work.iter().map(|work| work.tokens.len()).collect();
         let begins = rows == 0 || !self.pace.has_begun();
-        self.beginnings += u64::from(begins);
+        self.beginnings += u64::from(begins && !work.is_empty());
         let mut order = order(&remaining, begins && self.beginnings.is_multiple_of(OLDEST_FIRST));
         order.truncate(self.settings.prompts);
         let Some(first) = order.first().map(|index| &work[*index]) else { return Vec::new() };
