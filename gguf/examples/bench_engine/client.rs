@@ -19,6 +19,8 @@ pub struct Answer {
     pub prompt_tokens: f64,
     /// When each piece came.
     pub times: Vec<Instant>,
+    /// Whether it may have taken several tokens: both sides hold back a character until it is whole.
+    pub several: Vec<bool>,
 }
 
 /// Posts `body` to `/completion` and reads the stream to its end. `piece` sees the time of each piece.
@@ -53,6 +55,7 @@ pub fn complete(address: SocketAddr, body: &Value) -> Result<Answer, Box<dyn std
                 answer.gaps.push((now - last).as_secs_f64());
             }
             answer.times.push(now);
+            answer.several.push(!text.is_ascii());
             last = now;
         }
         answer.text.push_str(text);
