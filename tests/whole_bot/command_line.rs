@@ -53,7 +53,11 @@ fn a_level_of_the_log_that_is_asked_for_holds_also_where_a_person_reads() {
 fn a_level_of_the_log_that_is_none_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let output = ai_friend(&["score", "hi", "--log", "verbose"], home.path()).output().unwrap();
-    assert!(!output.status.success() && said(&output).contains("`verbose` is none of error"), "{}", said(&output));
+    assert!(
+        !output.status.success() && said(&output).contains("`verbose` is none of auto, error"),
+        "{}",
+        said(&output)
+    );
 }
 
 #[test]
