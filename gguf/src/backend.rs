@@ -39,6 +39,13 @@ pub trait Backend {
     /// [`DecodeError`]; the KV cache of the batch's lanes is then unspecified beyond their old lengths.
     fn decode(&mut self, batch: &Batch) -> Result<Duration, DecodeError>;
 
+    /// Lanes that are computed along with a batch of one token for each of `lanes`, though they take no part in it: a token of
+    /// theirs costs nothing more. None where lanes are computed alone.
+    fn alongside(&self, lanes: &[LaneId]) -> Vec<LaneId> {
+        let _ = lanes;
+        Vec::new()
+    }
+
     /// Raw logits (`vocabulary` of them) of the last batch's row `row`, counting entries with `logits` set.
     fn logits(&self, row: usize) -> &[f32];
 

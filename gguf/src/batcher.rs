@@ -1,6 +1,6 @@
 //! The engine's step: requests leave and join, a batch is planned, computed and sampled, text goes out.
 //!
-//! One call of [`Batcher::step`] is one decode of the model: of everybody's next token, or of prompts. Everything in it is
+//! One call of [`Batcher::step`] is one decode of the model: of everybody's next token, or of prompts (`plan.rs`). Everything in it is
 //! synchronous and takes the time as an argument, so that a scripted backend tests all of it.
 
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use rayon::prelude::*;
 use crate::admission::Waiting;
 use crate::backend::{Backend, Batch, DecodeError, LaneId, Limits, Token};
 use crate::host_cache::HostCache;
-use crate::lanes::{Lanes, Tenant};
+use crate::lanes::Lanes;
 use crate::mailbox::Job;
-use crate::pace::{Pace, Piece};
+use crate::pace::Pace;
+use crate::plan::{Part, Whose};
 use crate::request::{EngineStatus, GenerateError, OwnerId};
-use crate::scheduler::{Served, WORTH_A_STEP, chunks, order};
+use crate::scheduler::Served;
 use crate::sequence::{Next, Sequence};
 
 /// The batching engine over a backend.
@@ -29,11 +30,11 @@ pub struct Batcher<B: Backend> {
     pub(crate) active: Vec<Active>,
     pub(crate) served: Served,
     pub(crate) status: EngineStatus,
-    batch: Batch,
-    pace: Pace,
-    turn: u64,
+    pub(crate) batch: Batch,
+    pub(crate) pace: Pace,
+    pub(crate) turn: u64,
     /// Steps that began to compute prompts after one that decoded.
-    beginnings: u64,
+    pub(crate) beginnings: u64,
     wait_each: Duration,
 }
 
@@ -87,33 +88,6 @@ pub struct Step {
     pub prefill: usize,
     /// What the model took.
     pub elapsed: Duration,
-}
-
-/// A stretch of the batch: whose tokens they are, and the row that follows them.
-struct Part {
-    whose: Whose,
-    row: Option<usize>,
-}
-
-/// Tokens to compute in a lane.
-struct Work {
-    whose: Whose,
-    lane: LaneId,
-    tokens: Vec<Token>,
-    /// Tokens that were to be computed when it came.
-    whole: usize,
-    /// Seconds that each token of its last piece took.
-    each: Option<f64>,
-}
-
-/// So many times that prompts begin, the oldest goes first once.
-const OLDEST_FIRST: u64 = 4;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Whose {
-    /// Index into the active sequences.
-    Sequence(usize),
-    Prefix(LaneId),
 }
 
 impl<B: Backend> Batcher<B> {
@@ -268,105 +242,15 @@ impl<B: Backend> Batcher<B> {
         }
     }
 
-    /// Fills the batch: with prompts, where they have time left, or else with the decoding rows, those that waited longest
-    /// first. Says how many tokens of either are in it.
-    fn plan(&mut self) -> (Vec<Part>, usize, usize) {
-        self.batch.clear();
-        self.turn += 1;
-        let mut decoding: Vec<(u64, usize, Token)> = Vec::new();
-        for (index, active) in self.active.iter().enumerate() {
-            if let Phase::Decode { next, since } = active.phase {
-                decoding.push((since, index, next));
-            }
-        }
-        let rows = decoding.len().min(self.settings.rows);
-        let parts = self.plan_prompts(rows, self.active.len() - decoding.len());
-        if !parts.is_empty() {
-            return (parts, 0, self.batch.entries().len());
-        }
-        decoding.sort_unstable();
-        let mut parts = Vec::new();
-        for &(_, index, next) in decoding.iter().take(rows) {
-            let lane = self.active[index].lane;
-            let work = Work { whose: Whose::Sequence(index), lane, tokens: vec![next], whole: 1, each: None };
-            parts.push(self.put(&work, 1, true));
-        }
-        (parts, rows, 0)
-    }
-
-    /// Fills the batch with prompts, if they have time left before the `rows` that wait decode again.
-    fn plan_prompts(&mut self, rows: usize, waiting: usize) -> Vec<Part> {
-        let work = self.prefill_work();
-        let remaining: Vec<usize> = work.iter().map(|work| work.tokens.len()).collect();
-        let begins = rows == 0 || !self.pace.has_begun();
-        self.beginnings += u64::from(begins && !work.is_empty());
-        let mut order = order(&remaining, begins && self.beginnings.is_multiple_of(OLDEST_FIRST));
-        order.truncate(self.settings.prompts);
-        let Some(first) = order.first().map(|index| &work[*index]) else { return Vec::new() };
-        let room = self.batch.room();
-        let budget = self.pace.prefill(rows, waiting, Piece { whole: first.whole, each: first.each }).min(room);
-        let given = chunks(&remaining, &order, budget, room);
-        let worth = |index: &usize| given[*index] >= remaining[*index].min(WORTH_A_STEP);
-        if !begins && !order.first().is_some_and(worth) {
-            return Vec::new();
-        }
-        let mut parts = Vec::new();
-        for (work, take) in work.iter().zip(given) {
-            if take > 0 {
-                let whole = take == work.tokens.len() && matches!(work.whose, Whose::Sequence(_));
-                parts.push(self.put(work, take, whole));
-            }
-        }
-        parts
-    }
-
     /// What the step took teaches the pace of the next ones.
     fn learn(&mut self, parts: &[Part], rows: usize, prefill: usize, elapsed: Duration) {
         if rows > 0 {
-            return self.pace.decoded(rows, elapsed);
+            return self.pace.decoded(rows + prefill, elapsed);
         }
         let decoding = self.active.iter().filter(|active| matches!(active.phase, Phase::Decode { .. })).count();
         self.pace.prefilled(decoding.min(self.settings.rows), prefill, elapsed);
         if let [Part { whose: Whose::Sequence(index), .. }] = parts {
             self.active[*index].each = Some(elapsed.as_secs_f64() / prefill.max(1) as f64);
-        }
-    }
-
-    /// Prompts to compute, oldest first; a prefix stands where the first sequence waits for it.
-    fn prefill_work(&self) -> Vec<Work> {
-        let most = self.batch.room();
-        let mut work: Vec<Work> = Vec::new();
-        for (index, active) in self.active.iter().enumerate() {
-            let (whose, lane, target): (_, _, &[Token]) = match active.phase {
-                Phase::Prefill => (Whose::Sequence(index), active.lane, &active.sequence.prompt),
-                Phase::AwaitPrefix { prefix, .. } => match self.lanes.tenant(prefix) {
-                    Tenant::Prefix(tokens) => (Whose::Prefix(prefix), prefix, tokens),
-                    _ => continue,
-                },
-                Phase::Decode { .. } => continue,
-            };
-            if work.iter().all(|other| other.whose != whose) {
-                let rest = &target[self.lanes.log(lane).len()..];
-                // No more than a batch holds is ever taken; but one token more tells that the prompt goes on.
-                let tokens = rest[..rest.len().min(most + 1)].to_vec();
-                // A prefix may have been begun for somebody who is gone.
-                let whole = active.sequence.to_compute().max(rest.len());
-                work.push(Work { whose, lane, tokens, whole, each: active.each });
-            }
-        }
-        work
-    }
-
-    /// Puts the first `take` tokens of some work into the batch, with logits wanted for the last where `logits`.
-    fn put(&mut self, work: &Work, take: usize, logits: bool) -> Part {
-        match self.lanes.stage(&mut self.batch, work.lane, &work.tokens[..take], logits) {
-            Ok(row) => Part { whose: work.whose, row },
-            // Cannot happen while the accounting holds; if it does, what was staged is computed and the rest later.
-            Err(error) => {
-                debug_assert!(false, "{error}");
-                tracing::error!(%error, "a token could not join its batch");
-                Part { whose: work.whose, row: None }
-            }
         }
     }
 

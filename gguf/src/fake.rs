@@ -25,6 +25,8 @@ pub struct ScriptedBackend {
     failures: VecDeque<Option<DecodeError>>,
     /// How many of the coming lanes cannot be saved or restored.
     stubborn: usize,
+    /// Whether each lane has a stream of its own.
+    streams: bool,
     /// Sizes of the batches decoded so far: tokens and rows.
     pub batches: Vec<(usize, usize)>,
     /// Tokens decoded so far.
@@ -59,6 +61,7 @@ impl ScriptedBackend {
             cost: Cost { batch: Duration::from_millis(1), token: Duration::from_micros(100) },
             failures: VecDeque::new(),
             stubborn: 0,
+            streams: false,
             batches: Vec::new(),
             tokens: 0,
         }
@@ -76,6 +79,12 @@ impl ScriptedBackend {
     pub fn with_cost(mut self, cost: Cost) -> Self {
         self.cost = cost;
         self
+    }
+
+    /// With a stream for each lane: what is between those of a batch is computed with them.
+    #[must_use]
+    pub fn with_streams(self) -> Self {
+        Self { streams: true, ..self }
     }
 
     /// With a byte that opens every sequence.
@@ -170,6 +179,12 @@ impl Backend for ScriptedBackend {
         self.tokens += batch.entries().len();
         let tokens = u32::try_from(batch.entries().len()).unwrap_or(u32::MAX);
         Ok(self.cost.batch + self.cost.token * tokens)
+    }
+
+    fn alongside(&self, lanes: &[LaneId]) -> Vec<LaneId> {
+        let (Some(first), Some(last)) = (lanes.iter().min(), lanes.iter().max()) else { return Vec::new() };
+        let between = (first.0..last.0).map(LaneId).filter(|lane| !lanes.contains(lane));
+        between.filter(|_| self.streams).collect()
     }
 
     fn logits(&self, row: usize) -> &[f32] {

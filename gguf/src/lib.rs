@@ -17,6 +17,7 @@ pub mod mailbox;
 pub mod memory;
 pub mod pace;
 pub mod placement;
+mod plan;
 pub mod request;
 pub mod sampler;
 pub mod scheduler;

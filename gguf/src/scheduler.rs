@@ -1,7 +1,7 @@
 //! Who goes first and who gets how much: pure decisions over counts.
 //!
-//! A step either decodes, one token for each sequence, or computes prompts; how much of them is the [pace](crate::pace)'s
-//! affair. By turns the oldest prompt goes first, or those that are short for their age, so that neither a long prompt holds
+//! A step either decodes, one token for each sequence, or computes prompts, apart from what comes along for nothing; how much of
+//! them is the [pace](crate::pace)'s affair. By turns the oldest prompt goes first, or those that are short for their age, so that neither a long prompt holds
 //! up short ones nor the reverse.
 
 use std::collections::HashMap;

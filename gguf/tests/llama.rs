@@ -171,6 +171,31 @@ fn lanes_that_are_brought_together_keep_what_they_hold() {
     assert_eq!((pool.0, pool.1), (streams.0, streams.1));
 }
 
+#[test]
+fn lanes_far_apart_come_to_be_computed_in_one_pass_over_the_weights() {
+    let config = split();
+    let model = load_model(&config.model, 0).expect("a model");
+    let mut backend = LlamaBackend::new(open(&model, None, &config).expect("a context"));
+    let mut batch = Batch::new(backend.limits());
+    let mut passes = |lanes: &[u16]| {
+        batch.clear();
+        for lane in lanes {
+            let held = backend.len(LaneId(*lane));
+            batch.push(LaneId(*lane), held, 7, true).expect("room");
+        }
+        let before = backend.passes();
+        backend.decode(&batch).expect("logits");
+        backend.passes() - before
+    };
+    for lane in 0..24 {
+        assert_eq!(passes(&[lane]), 1);
+    }
+    let apart: Vec<u16> = (0..24).step_by(6).collect();
+    let passes: Vec<u64> = (0..40).map(|_| passes(&apart)).collect();
+    // Gaps of five are too wide to be filled.
+    assert!(passes[0] > 1 && passes.is_sorted_by(|one, next| one >= next) && passes.ends_with(&[1; 20]), "{passes:?}");
+}
+
 fn likeliest(logits: &[f32]) -> Token {
     let best = logits.iter().enumerate().max_by(|one, other| one.1.total_cmp(other.1));
     best.map_or(0, |(token, _)| u32::try_from(token).expect("a token"))

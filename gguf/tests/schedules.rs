@@ -84,7 +84,9 @@ impl Run {
             inter_token_target: Duration::from_millis(random.random_range(1..20)),
             host_bytes: if random.random_bool(0.5) { random.random_range(0..4_000) } else { 0 },
         };
-        let batcher = Batcher::new(ScriptedBackend::new(limits).with_script(follows), settings);
+        let backend = ScriptedBackend::new(limits).with_script(follows);
+        let backend = if seed.is_multiple_of(2) { backend.with_streams() } else { backend };
+        let batcher = Batcher::new(backend, settings);
         let mailbox = Mailbox::new(random.random_range(1..12));
         let histories = vec![Vec::new(); random.random_range(1..6)];
         Self { random, mailbox, batcher, now: start, pending: Vec::new(), histories, outcomes: 0, submitted: 0 }

@@ -1,6 +1,6 @@
-//! A long run: the trace with cancels, evictions and mode switches; memory, speed and lanes at its end.
+//! A long run: the trace with cancels, evictions and mode switches; whether memory, speed and lanes are at its end as at its beginning.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use friend_gguf::batcher::{Batcher, Settings};
@@ -15,11 +15,28 @@ use crate::trace::words;
 use crate::{Options, median};
 
 const USERS: u64 = 24;
+const MODES: [&str; 3] = ["You are kind.", "You are glad for people.", "You comfort people."];
 /// Turns of a conversation: the older half is dropped when there are more.
 const FEWEST: usize = 12;
 const MOST: usize = 24;
 
-/// Runs for the minutes asked, then compares the first tenth with the last.
+/// Until nothing of the beginning is left: every turn of every conversation was said in this run, and everybody has been in
+/// every mode. Before that conversations grow, since answers are longer than the words they begin with, and so does what is
+/// kept of those without a lane: steps become slower and memory fuller, as they would in any run.
+#[derive(Default)]
+struct WarmUp {
+    seen: HashSet<(u64, usize)>,
+    renewed: HashMap<u64, usize>,
+}
+
+impl WarmUp {
+    fn is_over(&self) -> bool {
+        let is_new = |user: u64| self.renewed.get(&user).is_some_and(|turns| *turns >= MOST);
+        self.seen.len() >= USERS as usize * MODES.len() && (0..USERS).all(is_new)
+    }
+}
+
+/// Runs for the minutes asked once it is warm, then compares the first tenth with the last.
 pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::Error>> {
     let config = options.engine(8, 12, 512, 6_144);
     let model = llama::load_model(&config.model, config.gpu_layers)?;
@@ -38,22 +55,32 @@ pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::
     let mut batcher = Batcher::new(backend, settings);
     let mailbox = Mailbox::new(64);
     let mut random = ChaCha8Rng::seed_from_u64(1);
-    // As long as they stay: steps of short conversations are faster, which would look like a fall of speed later.
     let mut histories: HashMap<u64, Vec<String>> = (0..USERS)
         .map(|user| (user, (0..random.random_range(FEWEST..=MOST)).map(|_| words(&mut random, 4..30)).collect()))
         .collect();
     let mut open: Vec<(u64, Ticket)> = Vec::new();
     let length = Duration::from_secs_f64(options.minutes * 60.0);
-    let started = Instant::now();
+    let mut warm_up = WarmUp::default();
+    let begun = Instant::now();
+    let mut started = None;
     let mut samples: Vec<(f64, f64, f64)> = Vec::new();
+    let mut told = 0.0;
     let (mut answers, mut cancels) = (0_u64, 0_u64);
-    while started.elapsed() < length {
+    loop {
+        if started.is_none() && warm_up.is_over() {
+            started = Some(Instant::now());
+            println!("warm after {:.1} minutes: every turn is of this run", begun.elapsed().as_secs_f64() / 60.0);
+        }
+        if started.is_some_and(|started| started.elapsed() >= length) {
+            break;
+        }
         let owner = random.random_range(0..USERS);
         if open.len() < 12 && open.iter().all(|(other, _)| *other != owner) {
             let history = histories.entry(owner).or_default();
             history.push(words(&mut random, 4..30));
-            let mode = ["You are kind.", "You are glad for people.", "You comfort people."][random.random_range(0..3)];
-            open.push((owner, mailbox.submit(request(owner, mode, history), Instant::now())?));
+            let mode = random.random_range(0..MODES.len());
+            warm_up.seen.insert((owner, mode));
+            open.push((owner, mailbox.submit(request(owner, MODES[mode], history), Instant::now())?));
         }
         if random.random_bool(0.002) && !open.is_empty() {
             open[0].1.cancel.cancel();
@@ -62,9 +89,13 @@ pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::
         mailbox.take(false).jobs.into_iter().for_each(|job| batcher.accept(job));
         let before = Instant::now();
         let step = batcher.step(before);
-        if step.prefill == 0 && step.rows == 8 {
+        if let Some(started) = started.filter(|_| step.prefill == 0 && step.rows == 8) {
             let now = started.elapsed().as_secs_f64();
             samples.push((now, before.elapsed().as_secs_f64(), resident_megabytes()));
+            if now - told >= 60.0 {
+                told = now;
+                println!("{:.0} min: {answers} answers, {:.0} MB resident", now / 60.0, resident_megabytes());
+            }
         }
         let status = batcher.status();
         mailbox.publish(status, status.queued, batcher.wait_each());
@@ -75,6 +106,7 @@ pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::
                 answers += 1;
                 let history = histories.entry(*owner).or_default();
                 history.push(answer.text);
+                *warm_up.renewed.entry(*owner).or_default() += 2;
                 if history.len() > MOST {
                     history.drain(..MOST - FEWEST);
                 }
@@ -93,7 +125,7 @@ pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::
         median(&inside.map(value).collect::<Vec<_>>())
     };
     let speed = part(0.0, tenth, |sample| sample.1) / part(end - tenth, end, |sample| sample.1);
-    let memory = part(end - tenth, end, |sample| sample.2) / part(tenth, tenth * 2.0, |sample| sample.2);
+    let memory = part(end - tenth, end, |sample| sample.2) / part(0.0, tenth, |sample| sample.2);
     let (evictions, restored) = (batcher.status().evictions, batcher.status().restored);
     println!(
         "long run of {:.1} minutes: {answers} answers, {cancels} cancels, {evictions} evictions, {restored} of them brought back; speed in the last tenth {speed:.3} of the first's, memory {memory:.3}; every lane equal to its log",

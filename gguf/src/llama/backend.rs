@@ -27,6 +27,8 @@ pub struct LlamaBackend<'model> {
     placement: Option<Placement>,
     /// Streams copied to bring lanes together, since start.
     moves: u64,
+    /// Passes over the weights, since start.
+    passes: u64,
     /// Streams whose content llama.cpp will copy, or copy over, before the next batch: what is read or written there until
     /// then is lost.
     copying: Vec<StreamId>,
@@ -59,6 +61,7 @@ impl<'model> LlamaBackend<'model> {
             rows: Vec::new(),
             placement,
             moves: 0,
+            passes: 0,
             copying: Vec::new(),
             windowed,
             padded: Vec::new(),
@@ -70,6 +73,12 @@ impl<'model> LlamaBackend<'model> {
     /// Streams copied since start, so that the lanes of a batch lie side by side.
     pub fn moves(&self) -> u64 {
         self.moves
+    }
+
+    /// Passes over the weights since start: one for each run of streams that follow each other in a batch, one for a batch where
+    /// all lanes share a pool of cells.
+    pub fn passes(&self) -> u64 {
+        self.passes
     }
 
     /// Takes over the batch; with split streams in their order, as llama.cpp wants them, side by side, and padded.
@@ -90,6 +99,11 @@ impl<'model> LlamaBackend<'model> {
         if self.placement.is_some() {
             entries.sort_by_key(|(stream, ..)| *stream);
             self.pad(&mut entries);
+            let follows = |one: StreamId, next: StreamId| next.0 - one.0 <= 1;
+            let runs = entries.chunk_by(|(one, ..), (next, ..)| follows(*one, *next)).count();
+            self.passes += runs as u64;
+        } else {
+            self.passes += 1;
         }
         for (index, (stream, entry, row)) in (0_i32..).zip(entries) {
             let token = LlamaToken(i32::try_from(entry.token).unwrap_or(i32::MAX));
@@ -125,7 +139,7 @@ impl<'model> LlamaBackend<'model> {
         if lanes.len() < batch.entries().len() {
             return placement.touch(&lanes);
         }
-        let moves = placement.gather(&lanes, |stream| held(context, stream) == 0);
+        let moves = placement.gather(&lanes, |stream| held(context, stream));
         self.moves += moves.len() as u64;
         for step in moves {
             self.copy(step.from, step.to);
@@ -150,17 +164,22 @@ impl<'model> LlamaBackend<'model> {
             // A prompt; beside it a token of another stream would be a pass over the weights more.
             return;
         }
+        let padding = self.padding(&taking_part);
         let context = &self.context;
-        let how = padding_of(context);
-        let streams = self.placement.as_ref().map_or(0, Placement::streams);
-        let can_pad = |stream: StreamId| held(context, stream) < context.limits.context;
-        let padding = padding(how, &taking_part, streams, can_pad);
         self.padded = padding.into_iter().map(|stream| (stream, held(context, stream))).collect();
         entries.extend(self.padded.iter().map(|&(stream, position)| {
             // Its logits are computed like the others': graphs are used again only where the counts are the same.
             (stream, Entry { position, logits: true, ..first }, None)
         }));
         entries.sort_by_key(|(stream, ..)| *stream);
+    }
+
+    /// Streams to pad a batch with in which these, ascending, have one token each.
+    fn padding(&self, taking_part: &[StreamId]) -> Vec<StreamId> {
+        let context = &self.context;
+        let streams = self.placement.as_ref().map_or(0, Placement::streams);
+        let can_pad = |stream: StreamId| held(context, stream) < context.limits.context;
+        padding(padding_of(context), taking_part, streams, can_pad)
     }
 
     /// Forgets what the last batch was padded with.
@@ -178,8 +197,32 @@ impl<'model> LlamaBackend<'model> {
         debug_assert_eq!(removed, Ok(true));
     }
 
-    /// Copies a whole stream. llama.cpp does it before the next batch, in the order of the calls.
+    /// Copies what a stream holds to one that is empty.
     fn copy(&mut self, from: StreamId, to: StreamId) {
+        if !self.copy_tokens(from, to) {
+            self.copy_stream(from, to);
+        }
+    }
+
+    /// Copies only the tokens that a stream holds, by way of ordinary memory: on a processor a conversation of 200 tokens is a
+    /// tenth of its stream. False where it cannot be had so: nothing has happened then.
+    fn copy_tokens(&mut self, from: StreamId, to: StreamId) -> bool {
+        if self.context.on_gpu || self.windowed || [from, to].iter().any(|stream| self.copying.contains(stream)) {
+            return false;
+        }
+        let Ok(state) = self.context.context.state_seq_get(i32::from(from.0), LlamaStateSeqFlags::empty()) else {
+            return false;
+        };
+        let copied = self.context.context.state_seq_set(&state, i32::from(to.0)).is_ok();
+        let whole = copied && held(&self.context, to) == held(&self.context, from);
+        if !whole {
+            self.keep(to, 0);
+        }
+        whole
+    }
+
+    /// Copies a whole stream. llama.cpp does it before the next batch, in the order of the calls.
+    fn copy_stream(&mut self, from: StreamId, to: StreamId) {
         // Both ids are below n_seq_max: they came from the placement.
         let copied = self.context.context.kv_cache_seq_cp(i32::from(from.0), i32::from(to.0), None, None);
         debug_assert!(copied.is_ok());
@@ -196,15 +239,20 @@ fn padding_of(context: &Context<'_>) -> Padding {
     if context.on_gpu { Padding::GPU } else { Padding::CPU }
 }
 
-/// A run of streams more is a pass over the weights; a copied stream is read and written.
+/// A run of streams more is a pass over the weights; a copied stream is read and written, and the tokens of one twice.
 fn costs(context: &Context<'_>) -> Costs {
-    let model = context.model;
     let run = padding_of(context).widest_gap as f64 + 0.5;
+    let passes = |bytes: f64| run * bytes / (context.model.size() as f64).max(1.0);
+    if !context.on_gpu {
+        return Costs { run, copy: LEAST_COPY, token: passes(4.0 * context.cell_bytes) };
+    }
     let cells = context.limits.cells as f64 / context.limits.lanes.max(1) as f64;
-    let stream = cells * context.cell_bytes;
     // A copy also makes llama.cpp build its graph anew: about what a row costs.
-    Costs { run, copy: 1.0 + run * 2.0 * stream / (model.size() as f64).max(1.0) }
+    Costs { run, copy: 1.0 + passes(2.0 * cells * context.cell_bytes), token: 0.0 }
 }
+
+/// Copying the tokens of a stream costs at least so many rows.
+const LEAST_COPY: f64 = 0.25;
 
 impl Backend for LlamaBackend<'_> {
     type Saved = SeqState;
@@ -251,6 +299,13 @@ impl Backend for LlamaBackend<'_> {
             team.observe(tokens, batch.rows() < tokens, elapsed);
         }
         Ok(elapsed)
+    }
+
+    fn alongside(&self, lanes: &[LaneId]) -> Vec<LaneId> {
+        let Some(placement) = &self.placement else { return Vec::new() };
+        let mut taking_part: Vec<StreamId> = lanes.iter().map(|lane| placement.stream(*lane)).collect();
+        taking_part.sort_unstable();
+        self.padding(&taking_part).into_iter().filter_map(|stream| placement.lane(stream)).collect()
     }
 
     fn logits(&self, row: usize) -> &[f32] {

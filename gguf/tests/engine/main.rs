@@ -1,107 +1,15 @@
 //! What the batching engine promises its callers, with a scripted model and time as a number.
 
-use std::time::{Duration, Instant};
+mod bench;
+mod steps;
+
+use std::time::Duration;
 
 use friend_gguf::backend::{DecodeError, Limits};
-use friend_gguf::batcher::{Batcher, Settings, Step};
-use friend_gguf::fake::{Cost, ScriptedBackend, says};
-use friend_gguf::mailbox::Mailbox;
-use friend_gguf::request::{
-    Completion, Finish, GenerateError, OwnerId, Piece, Prompt, Request, Sampling, Stop, SubmitError, Ticket,
-};
+use friend_gguf::fake::{ScriptedBackend, says};
+use friend_gguf::request::{Completion, Finish, GenerateError, OwnerId, Request, Sampling, Stop, SubmitError};
 
-const LIMITS: Limits = Limits { batch_tokens: 64, lanes: 8, cells: 2048, context: 256, vocabulary: 257 };
-
-/// An engine, its way in, and a clock.
-struct Bench {
-    mailbox: std::sync::Arc<Mailbox>,
-    batcher: Batcher<ScriptedBackend>,
-    now: Instant,
-    steps: Vec<Step>,
-}
-
-impl Bench {
-    fn new(backend: ScriptedBackend) -> Self {
-        Self::with(backend, 4)
-    }
-
-    fn with(backend: ScriptedBackend, slots: usize) -> Self {
-        Self::keeping(backend, slots, 0)
-    }
-
-    /// With ordinary memory for conversations that lost their lane.
-    fn keeping(backend: ScriptedBackend, slots: usize, host_bytes: u64) -> Self {
-        let settings = Settings {
-            slots,
-            rows: slots,
-            prompts: 1,
-            prefixes: 3,
-            parallel_rows: 8,
-            inter_token_target: Duration::from_millis(10),
-            host_bytes,
-        };
-        let batcher = Batcher::new(backend, settings);
-        Self { mailbox: Mailbox::new(100), batcher, now: Instant::now(), steps: Vec::new() }
-    }
-
-    fn submit(&self, request: Request) -> Ticket {
-        self.mailbox.submit(request, self.now).expect("accepted")
-    }
-
-    fn step(&mut self) -> Step {
-        let taken = self.mailbox.take(false);
-        taken.jobs.into_iter().for_each(|job| self.batcher.accept(job));
-        taken.forget.into_iter().for_each(|owner| self.batcher.forget(owner));
-        let step = self.batcher.step(self.now);
-        self.now += step.elapsed + Duration::from_micros(1);
-        self.steps.push(step);
-        self.batcher.check().expect("lanes are conserved");
-        let status = self.batcher.status();
-        self.mailbox.publish(status, status.queued, self.batcher.wait_each());
-        step
-    }
-
-    fn run(&mut self) {
-        for _ in 0..10_000 {
-            self.step();
-            if self.batcher.is_idle() {
-                return;
-            }
-        }
-        panic!("the engine does not come to an end");
-    }
-
-    fn answer(&mut self, request: Request) -> Completion {
-        let mut ticket = self.submit(request);
-        self.run();
-        outcome(&mut ticket).expect("an answer")
-    }
-}
-
-fn outcome(ticket: &mut Ticket) -> Result<Completion, GenerateError> {
-    ticket.done.try_recv().expect("exactly one outcome")
-}
-
-fn streamed(ticket: &mut Ticket) -> Vec<String> {
-    std::iter::from_fn(|| ticket.text.try_recv().ok()).collect()
-}
-
-fn request(owner: u64, prefix: &str, turns: &[&str]) -> Request {
-    Request {
-        owner: OwnerId(owner),
-        prompt: Prompt {
-            prefix: vec![Piece::template(prefix)],
-            turns: turns.iter().map(|turn| vec![Piece::plain(*turn)]).collect(),
-            tail: vec![Piece::template(">>")],
-        },
-        sampling: Sampling { do_sample: false, ..Sampling::default() },
-        stop: Stop { end_of_generation: true, ..Stop::default() },
-        min_new_tokens: 0,
-        max_new_tokens: 20,
-        seed: 1,
-        time_limit: Duration::from_secs(60),
-    }
-}
+use crate::bench::*;
 
 #[test]
 fn an_answer_streams_out_and_is_whole() {
@@ -113,22 +21,6 @@ fn an_answer_streams_out_and_is_whole() {
     assert_eq!(streamed(&mut ticket).concat(), "hi there");
     assert_eq!((answer.usage.prompt_tokens, answer.usage.new_tokens), (14, 8));
     assert!(answer.usage.time_to_first_token > Duration::ZERO && answer.usage.total > answer.usage.time_to_first_token);
-}
-
-#[test]
-fn many_users_share_every_batch_and_a_newcomer_joins_at_the_next_step() {
-    let mut bench = Bench::new(ScriptedBackend::default().with_script(says("0123456789")));
-    let mut tickets: Vec<_> = (0..3).map(|owner| bench.submit(request(owner, "p.", &["x"]))).collect();
-    while bench.step().rows < 3 {}
-    tickets.push(bench.submit(request(9, "p.", &["late"])));
-    let joined = bench.step();
-    assert_eq!((joined.rows, joined.prefill), (0, 6), "prefix shared, so only the turn and the tail are computed");
-    assert!(!streamed(&mut tickets[3]).is_empty(), "and the first token is there before the others' next");
-    assert_eq!(bench.step().rows, 4);
-    bench.run();
-    for ticket in &mut tickets {
-        assert_eq!(outcome(ticket).unwrap().text, "0123456789");
-    }
 }
 
 #[test]
@@ -163,85 +55,6 @@ fn another_mode_never_reads_the_old_modes_kv_and_both_lanes_stay() {
     assert_eq!(other.usage.reused_tokens as usize, "mode ".len());
     let back = bench.answer(request(1, "mode A.", &["hi.", "more"]));
     assert_eq!(back.usage.reused_tokens as usize, "mode A.hi.".len());
-}
-
-#[test]
-fn a_long_history_never_stalls_the_others() {
-    let limits = Limits { context: 2000, cells: 8000, batch_tokens: 512, ..LIMITS };
-    let cost = Cost { batch: Duration::from_millis(4), token: Duration::from_micros(400) };
-    let text = "a".repeat(1500);
-    let mut bench = Bench::with(ScriptedBackend::new(limits).with_script(says(&text)).with_cost(cost), 6);
-    let sampling = Sampling { repetition_penalty: 1.0, do_sample: false, ..Sampling::default() };
-    let talk = |owner| Request { max_new_tokens: 1500, sampling, ..request(owner, "p.", &["hi"]) };
-    let _tickets: Vec<_> = (0..4).map(|owner| bench.submit(talk(owner))).collect();
-    for _ in 0..40 {
-        bench.step();
-    }
-    let long = "x".repeat(1500);
-    let mut late = bench.submit(request(9, "p.", &[&long]));
-    let alone = bench.steps.last().unwrap().elapsed;
-    let mut gap = Duration::ZERO;
-    let mut gaps = Vec::new();
-    while streamed(&mut late).is_empty() {
-        let step = bench.step();
-        gap += step.elapsed;
-        if step.rows > 0 {
-            assert!(step.rows >= 4, "all who decode go on");
-            gaps.push(std::mem::take(&mut gap));
-        }
-    }
-    let worst = gaps.iter().max().unwrap();
-    assert!(gaps.len() > 10 && *worst <= alone * 3, "{worst:?} beside {alone:?}");
-}
-
-#[test]
-fn newcomers_do_not_queue_behind_many_who_decode() {
-    // Sixteen talk without a pause. Decoding them alone takes 8.5 ms of a target of 10, and each new prompt as long as 30 rows.
-    let cost = Cost { batch: Duration::from_micros(500), token: Duration::from_micros(500) };
-    let limits = Limits { lanes: 40, cells: 8000, ..LIMITS };
-    let mut bench =
-        Bench::with(ScriptedBackend::new(limits).with_script(says("01234567890123456789")).with_cost(cost), 16);
-    let mut talking: Vec<(Ticket, usize, bool)> = Vec::new();
-    let mut waits = Vec::new();
-    let mut tokens = 0;
-    for step in 0..3000 {
-        while talking.len() < 16 {
-            let owner = (step * 16 + talking.len()) as u64;
-            talking.push((bench.submit(request(owner, "p.", &[&"x".repeat(28)])), tokens, false));
-        }
-        tokens += usize::from(bench.step().rows > 0);
-        for (ticket, since, began) in &mut talking {
-            if !*began && ticket.text.try_recv().is_ok() {
-                *began = true;
-                waits.push(tokens - *since);
-            }
-        }
-        talking.retain_mut(|(ticket, ..)| ticket.done.try_recv().is_err());
-    }
-    waits.drain(..waits.len() / 2);
-    waits.sort_unstable();
-    let waited = waits[waits.len() * 9 / 10];
-    assert!(waits.len() > 100 && waited <= 2, "{waited} of the others' tokens for nine in ten of {}", waits.len());
-}
-
-#[test]
-fn more_decoding_than_rows_take_turns() {
-    let backend = ScriptedBackend::default().with_script(says("0123456789"));
-    let settings = Settings {
-        slots: 6,
-        rows: 2,
-        prompts: usize::MAX,
-        prefixes: 2,
-        parallel_rows: 8,
-        inter_token_target: Duration::from_millis(10),
-        host_bytes: 0,
-    };
-    let mut bench = Bench::new(ScriptedBackend::default());
-    bench.batcher = Batcher::new(backend, settings);
-    let mut tickets: Vec<_> = (0..6).map(|owner| bench.submit(request(owner, "p.", &["x"]))).collect();
-    bench.run();
-    assert!(bench.steps.iter().all(|step| step.rows <= 2));
-    tickets.iter_mut().for_each(|ticket| assert_eq!(outcome(ticket).unwrap().text, "0123456789"));
 }
 
 #[test]
