@@ -39,10 +39,10 @@ pub trait Backend {
     /// [`DecodeError`]; the KV cache of the batch's lanes is then unspecified beyond their old lengths.
     fn decode(&mut self, batch: &Batch) -> Result<Duration, DecodeError>;
 
-    /// Lanes that are computed along with a batch of one token for each of `lanes`, though they take no part in it: a token of
-    /// theirs costs nothing more. None where lanes are computed alone.
-    fn alongside(&self, lanes: &[LaneId]) -> Vec<LaneId> {
-        let _ = lanes;
+    /// Of `waiting` lanes those of which a token costs hardly anything beside one token of each of `lanes`: they would be
+    /// computed as padding anyway, or are next to those. None where lanes are computed alone.
+    fn alongside(&mut self, lanes: &[LaneId], waiting: &[LaneId]) -> Vec<LaneId> {
+        let _ = (lanes, waiting);
         Vec::new()
     }
 

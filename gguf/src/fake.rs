@@ -181,10 +181,10 @@ impl Backend for ScriptedBackend {
         Ok(self.cost.batch + self.cost.token * tokens)
     }
 
-    fn alongside(&self, lanes: &[LaneId]) -> Vec<LaneId> {
+    fn alongside(&mut self, lanes: &[LaneId], waiting: &[LaneId]) -> Vec<LaneId> {
         let (Some(first), Some(last)) = (lanes.iter().min(), lanes.iter().max()) else { return Vec::new() };
-        let between = (first.0..last.0).map(LaneId).filter(|lane| !lanes.contains(lane));
-        between.filter(|_| self.streams).collect()
+        let between = |lane: &LaneId| self.streams && (*first..*last).contains(lane);
+        waiting.iter().copied().filter(between).collect()
     }
 
     fn logits(&self, row: usize) -> &[f32] {

@@ -47,13 +47,14 @@ pub struct Move {
 }
 
 /// Lanes brought in before one batch, at most: the copies are time in which nobody gets a token.
-const MOST_AT_ONCE: usize = 1;
+const MOST_AT_ONCE: usize = 2;
 
 /// Gaps are remembered up to so many copies: when nobody can be moved for long, no flood of moves follows.
 const MOST_DEBT: f64 = 4.0;
 
-/// A stream that was part of one of so many last batches is left where it is: its conversation is likely to go on.
-const RESTING: u64 = 12;
+/// A stream that was part of one of so many last batches is left where it is: its conversation may go on at once. Whoever waits
+/// for a prompt counts as part of each.
+const RESTING: u64 = 4;
 
 /// Where every lane is. There is a stream more than lanes, so that two lanes can always change places.
 #[derive(Clone, Debug)]
@@ -113,7 +114,8 @@ impl Placement {
         }
     }
 
-    /// Lanes that are part of a batch for which nobody is moved: prompts are a pass over the weights each, wherever they are.
+    /// Lanes that will be part of batches soon, or are part of one for which nobody is moved: prompts are a pass over the weights
+    /// each, wherever they are.
     pub fn touch(&mut self, lanes: &[LaneId]) {
         for lane in lanes {
             self.used[self.stream[lane.index()].index()] = self.batches;

@@ -63,12 +63,14 @@ impl<B: Backend> Batcher<B> {
 
     /// Lanes between those that decode are computed with them anyway: if they have a prompt, a token of it goes along.
     fn plan_alongside(&mut self, parts: &mut Vec<Part>) {
-        if self.active.len() == parts.len() {
+        let work = self.prefill_work();
+        if work.is_empty() {
             return;
         }
         let lanes: Vec<LaneId> = self.batch.entries().iter().map(|entry| entry.lane).collect();
-        let alongside = self.backend.alongside(&lanes);
-        for work in self.prefill_work().iter().filter(|work| alongside.contains(&work.lane)) {
+        let waiting: Vec<LaneId> = work.iter().map(|work| work.lane).collect();
+        let alongside = self.backend.alongside(&lanes, &waiting);
+        for work in work.iter().filter(|work| alongside.contains(&work.lane)) {
             if self.batch.room() > 0 {
                 let whole = work.tokens.len() == 1 && matches!(work.whose, Whose::Sequence(_));
                 parts.push(self.put(work, 1, whole));

@@ -72,6 +72,17 @@ pub fn padding(
     padding
 }
 
+/// Of `waiting` streams those that are near enough to the ones `taking_part`, or to each other, to be computed in one run with
+/// them: their tokens have to be computed some time, and there cost no pass over the weights.
+pub fn joining(how: Padding, mut taking_part: Vec<StreamId>, mut waiting: Vec<StreamId>) -> Vec<StreamId> {
+    let is_near = |one: &StreamId, other: &StreamId| usize::from(one.0.abs_diff(other.0)) <= how.widest_gap + 1;
+    let own = taking_part.len();
+    while let Some(next) = waiting.iter().position(|one| taking_part.iter().any(|other| is_near(one, other))) {
+        taking_part.push(waiting.swap_remove(next));
+    }
+    taking_part.split_off(own)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -108,6 +119,19 @@ mod tests {
         // At the end of the streams the run grows downwards.
         assert_eq!(padding(Padding::GPU, &ids(&[59, 60, 61, 62, 63]), 64, |_| true), ids(&[58]));
         assert_eq!(padding(Padding::GPU, &ids(&[59, 60, 61, 62, 63]), 64, |stream| stream != StreamId(58)), ids(&[]));
+    }
+
+    #[test]
+    fn whoever_waits_joins_those_who_decode_only_where_that_makes_no_run_more() {
+        let joining = |decoding: &[u16], waiting: &[u16]| {
+            let mut joining = joining(Padding::CPU, ids(decoding), ids(waiting));
+            joining.sort_unstable();
+            joining
+        };
+        assert_eq!(joining(&[3, 4, 9], &[5, 7, 20]), ids(&[5, 7]));
+        assert_eq!(joining(&[3], &[12, 9, 6]), ids(&[6, 9, 12]), "one by one");
+        assert_eq!(joining(&[3], &[7]), ids(&[]));
+        assert_eq!(joining(&[], &[7]), ids(&[]));
     }
 
     proptest! {
