@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the benchmarks in benches/, or the ones named. `bench.sh engine [PART] [OPTIONS]` runs the engine's own beside
 # llama.cpp's tools, `bench.sh forms` the forms that the default model could be served in; PART is roof, busy, peer, stall, sequential,
-# comeback, soak, plot or all (the default).
+# comeback, soak, simulate (the trace in virtual time, seconds), plot or all (the default).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

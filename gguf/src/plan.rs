@@ -70,7 +70,7 @@ impl<B: Backend> Batcher<B> {
         let lanes: Vec<LaneId> = self.batch.entries().iter().map(|entry| entry.lane).collect();
         let waiting: Vec<LaneId> = work.iter().map(|work| work.lane).collect();
         let alongside = self.backend.alongside(&lanes, &waiting);
-        for work in work.iter().filter(|work| alongside.contains(&work.lane)) {
+        for work in work.iter().filter(|work| alongside.contains(&work.lane) && !work.tokens.is_empty()) {
             if self.batch.room() > 0 {
                 let whole = work.tokens.len() == 1 && matches!(work.whose, Whose::Sequence(_));
                 parts.push(self.put(work, 1, whole));

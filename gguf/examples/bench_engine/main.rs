@@ -2,7 +2,7 @@
 //!
 //! `roof` compares steady decoding with `llama-batched-bench`, `peer` a conversation trace with `llama-server` over the
 //! same loopback HTTP client, `stall` what a long history does to others, `sequential` one message at a time, `comeback` people
-//! whose conversation lost its lane, `soak` a long run, `logits` whether a GPU computes what the CPU does. A and B take turns; medians with their spread are printed, and written as JSON.
+//! whose conversation lost its lane, `soak` a long run, `simulate` the trace in virtual time, `logits` whether a GPU computes what the CPU does. A and B take turns; medians with their spread are printed, and written as JSON.
 
 mod client;
 mod comeback;
@@ -11,6 +11,7 @@ mod peer;
 mod plot;
 mod roof;
 mod shim;
+mod simulate;
 mod soak;
 mod trace;
 
@@ -49,7 +50,7 @@ pub struct Options {
     pub json: Option<PathBuf>,
 }
 
-const USAGE: &str = "usage: bench_engine roof|busy|peer|stall|sequential|comeback|soak|logits|plot|all --model FILE \
+const USAGE: &str = "usage: bench_engine roof|busy|peer|stall|sequential|comeback|soak|simulate|logits|plot|all --model FILE \
 [--batched-bench FILE] [--server FILE] [--rounds N] [--threads N] [--users 1,8,32,64] [--minutes M] [--json FILE] \
 [--gpu-layers N] [--kv auto|unified|split] [--keys auto|f16|q8_0] [--inter-token-ms N]";
 
@@ -128,6 +129,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "stall" => peer::stall(&options)?,
             "sequential" => roof::sequential(&options)?,
             "comeback" => comeback::run(&options)?,
+            "simulate" => simulate::run(&options)?,
             "soak" => soak::run(&options)?,
             "logits" => logits::run(&options)?,
             "plot" => plot::run(&options)?,

@@ -17,7 +17,7 @@ pub const ANSWER: u32 = 32;
 /// As the bot's personas are drawn in the trace.
 const TEMPERATURE: f32 = 0.7;
 /// Chance that a turn is in another mode than the one before.
-const SWITCH: f64 = 0.15;
+pub const SWITCH: f64 = 0.15;
 
 const MODES: [&str; 3] = [
     "Get to know a person by chit-chatting and providing long answers and questions. Try not to end the dialogue as long as possible. Complete a phrase, acting like an interlocutor.",
