@@ -102,8 +102,8 @@ fn list(config: &Config, out: &mut dyn Write) -> Result<()> {
         };
         let own = if library.is_own(&entry.name) { " (yours)" } else { "" };
         writeln!(out, "{}{own}\n    {}\n    {}: {state}{adapter}", entry.name, entry.about, entry.quantisation)?;
-        let licence = Some(entry.licence.as_str()).filter(|licence| !licence.is_empty());
-        writeln!(out, "    {}", terms(licence, entry.commercial))?;
+        let file = [Some(&target), entry.base.path.as_ref()].into_iter().flatten().find(|file| file.is_file());
+        writeln!(out, "    {}", terms_of(entry, file))?;
         if let Some(here) = here {
             match Provenance::of(&here) {
                 Ok(said) => writeln!(out, "    its adapter: {}", terms(said.licence.as_deref(), said.commercial))?,
@@ -112,6 +112,18 @@ fn list(config: &Config, out: &mut dyn Write) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What the catalogue says of an entry's licence, and where it says nothing the file itself, which may be a merged one.
+fn terms_of(entry: &Entry, file: Option<&PathBuf>) -> String {
+    let said = file.map_or_else(|| Ok(Provenance::default()), |file| Provenance::of(file));
+    let said = match said {
+        Ok(said) => said,
+        Err(error) => return error.to_string(),
+    };
+    let licence = Some(entry.licence.as_str()).filter(|licence| !licence.is_empty());
+    let commercial = said.commercial.filter(|allowed| !allowed).or(entry.commercial).or(said.commercial);
+    terms(licence.or(said.licence.as_deref()), commercial)
 }
 
 /// A licence, and whether it allows commercial use, in words.

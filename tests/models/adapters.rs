@@ -12,7 +12,7 @@ use ai_friend::models::library::{Library, sha256};
 use ai_friend::models::provenance::Bond;
 use ai_friend::models::{commands, resolve_name as resolve};
 use friend_actors::persona::TemplateKind;
-use friend_gguf::convert::{Dtype, LoraOptions, convert_lora};
+use friend_gguf::convert::{Dtype, LoraOptions, MergeOptions, convert_lora, merge};
 
 use crate::fixture;
 
@@ -182,6 +182,24 @@ async fn a_peft_folder_brings_what_it_says_along() {
     house.peft(r#"{"commercial": "perhaps"}"#);
     let broken = house.adapter().await.unwrap_err();
     assert!(broken.contains("friend_adapter.json"), "{broken}");
+}
+
+#[tokio::test]
+async fn a_merged_model_is_listed_with_its_adapters_terms() {
+    let house = House::new("");
+    let adapter = house.ship(r#"{"licence": "CC BY-NC 4.0", "commercial": false}"#);
+    let output = house.folder.path().join("merged.gguf");
+    let options = MergeOptions { base: base(), adapter, scale: 1.0, output: output.clone(), dtype: Dtype::F16 };
+    merge(&options, &mut ()).unwrap();
+    let catalogue = house.config.models.dir.join("catalogue.toml");
+    let text = fs::read_to_string(&catalogue).unwrap();
+    let silent = text.replace("licence = \"MIT\"\ncommercial = true\n", "");
+    fs::write(&catalogue, silent.replace(base().to_str().unwrap(), output.to_str().unwrap())).unwrap();
+    let listed = house.listed().await;
+    assert!(listed.contains("CC BY-NC 4.0 (not for commercial use)"), "{listed}");
+    // Whatever the catalogue allows.
+    fs::write(&catalogue, text.replace(base().to_str().unwrap(), output.to_str().unwrap())).unwrap();
+    assert!(house.listed().await.contains("MIT (not for commercial use)"));
 }
 
 /// What was logged.
