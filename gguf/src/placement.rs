@@ -98,11 +98,6 @@ impl Placement {
         self.stream[lane.index()]
     }
 
-    /// The lane in a stream; none in the spare one.
-    pub fn lane(&self, stream: StreamId) -> Option<LaneId> {
-        self.lane.get(stream.index()).copied().filter(|lane| lane.index() + 1 < self.lane.len())
-    }
-
     /// Puts a lane that holds nothing yet as near as can be to the last batch's.
     pub fn settle(&mut self, lane: LaneId, is_empty: impl Fn(StreamId) -> bool) {
         let distance = |stream: StreamId| stream.0.abs_diff(self.middle.0);

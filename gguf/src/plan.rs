@@ -46,7 +46,8 @@ impl<B: Backend> Batcher<B> {
             }
         }
         let rows = decoding.len().min(self.settings.rows);
-        let parts = self.plan_prompts(rows, self.active.len() - decoding.len());
+        let prompts = self.prefill_work();
+        let parts = self.plan_prompts(&prompts, rows, self.active.len() - decoding.len());
         if !parts.is_empty() {
             return (parts, 0, self.batch.entries().len());
         }
@@ -57,13 +58,13 @@ impl<B: Backend> Batcher<B> {
             let work = Work { whose: Whose::Sequence(index), lane, tokens: vec![next], whole: 1, each: None };
             parts.push(self.put(&work, 1, true));
         }
-        self.plan_alongside(&mut parts);
+        self.plan_alongside(&prompts, &mut parts);
         (parts, rows, self.batch.entries().len() - rows)
     }
 
-    /// Lanes between those that decode are computed with them anyway: if they have a prompt, a token of it goes along.
-    fn plan_alongside(&mut self, parts: &mut Vec<Part>) {
-        let work = self.prefill_work();
+    /// Lanes between those that decode are computed with them anyway, and those next to them cost no pass more: if they have a
+    /// prompt, a token of it goes along.
+    fn plan_alongside(&mut self, work: &[Work], parts: &mut Vec<Part>) {
         if work.is_empty() {
             return;
         }
@@ -79,8 +80,7 @@ impl<B: Backend> Batcher<B> {
     }
 
     /// Fills the batch with prompts, if they have time left before the `rows` that wait decode again.
-    fn plan_prompts(&mut self, rows: usize, waiting: usize) -> Vec<Part> {
-        let work = self.prefill_work();
+    fn plan_prompts(&mut self, work: &[Work], rows: usize, waiting: usize) -> Vec<Part> {
         let remaining: Vec<usize> = work.iter().map(|work| work.tokens.len()).collect();
         let begins = rows == 0 || !self.pace.has_begun();
         self.beginnings += u64::from(begins && !work.is_empty());

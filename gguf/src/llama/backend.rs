@@ -205,13 +205,20 @@ impl<'model> LlamaBackend<'model> {
         if self.context.on_gpu || self.windowed || [from, to].iter().any(|stream| self.copying.contains(stream)) {
             return false;
         }
-        let Ok(state) = self.context.context.state_seq_get(i32::from(from.0), LlamaStateSeqFlags::empty()) else {
-            return false;
-        };
-        let copied = self.context.context.state_seq_set(&state, i32::from(to.0)).is_ok();
-        let whole = copied && held(&self.context, to) == held(&self.context, from);
+        self.taken(from).is_some_and(|state| self.put(to, &state, held(&self.context, from)))
+    }
+
+    /// What a stream holds, in ordinary memory.
+    fn taken(&self, stream: StreamId) -> Option<SeqState> {
+        self.context.context.state_seq_get(i32::from(stream.0), LlamaStateSeqFlags::empty()).ok()
+    }
+
+    /// Makes what was taken, so many tokens, the content of an empty stream. Where it could not, the stream stays empty.
+    fn put(&mut self, stream: StreamId, state: &SeqState, tokens: usize) -> bool {
+        let copied = self.context.context.state_seq_set(state, i32::from(stream.0)).is_ok();
+        let whole = copied && held(&self.context, stream) == tokens;
         if !whole {
-            self.keep(to, 0);
+            self.keep(stream, 0);
         }
         whole
     }
@@ -306,7 +313,7 @@ impl Backend for LlamaBackend<'_> {
         placement.touch(waiting);
         let stream = |lane: &LaneId| placement.stream(*lane);
         let joining = joining(how, lanes.iter().map(stream).collect(), waiting.iter().map(stream).collect());
-        joining.into_iter().filter_map(|stream| placement.lane(stream)).collect()
+        waiting.iter().copied().filter(|lane| joining.contains(&stream(lane))).collect()
     }
 
     fn logits(&self, row: usize) -> &[f32] {
@@ -341,7 +348,7 @@ impl Backend for LlamaBackend<'_> {
         if self.windowed || self.copying.contains(&stream) {
             return None;
         }
-        let state = self.context.context.state_seq_get(i32::from(stream.0), LlamaStateSeqFlags::empty()).ok()?;
+        let state = self.taken(stream)?;
         let bytes = state.byte_len() as u64;
         Some((state, bytes))
     }
@@ -355,12 +362,7 @@ impl Backend for LlamaBackend<'_> {
         if self.copying.contains(&stream) {
             return false;
         }
-        let copied = self.context.context.state_seq_set(saved, i32::from(stream.0)).is_ok();
-        let whole = copied && held(&self.context, stream) == tokens;
-        if !whole {
-            self.keep(stream, 0);
-        }
-        whole
+        self.put(stream, saved, tokens)
     }
 }
 
