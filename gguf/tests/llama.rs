@@ -1,6 +1,8 @@
 //! The engine over llama.cpp itself, with the tiny GPT-NeoX of the conversion fixtures: real tokens, real KV, real LoRA.
 #![cfg(feature = "llama")]
 
+mod support;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,10 +12,7 @@ use friend_gguf::request::{
     Completion, Engine, EngineConfig, Finish, GenerateError, KvKeys, KvLayout, OwnerId, Piece, Prompt, Request,
     Sampling, Stop, SubmitError, Ticket,
 };
-
-fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/micro/gguf").join(name)
-}
+use support::{fixture, micro_f32};
 
 fn config() -> EngineConfig {
     EngineConfig {
@@ -24,7 +23,7 @@ fn config() -> EngineConfig {
         batch_tokens: 32,
         queue: 16,
         threads: 1,
-        ..EngineConfig::for_model(fixture("model-f32.gguf"))
+        ..EngineConfig::for_model(micro_f32())
     }
 }
 
@@ -244,8 +243,8 @@ fn an_adapter_changes_answers_and_scale_zero_does_not() {
         outcome(engine.submit(request(1, "Person: tell me about the sea")).expect("accepted")).expect("an answer").text
     };
     let plain = ask(None);
-    assert_eq!(ask(Some((fixture("lora-f32.gguf"), 0.0))), plain);
-    assert_ne!(ask(Some((fixture("lora-f32.gguf"), 1.0))), plain);
+    assert_eq!(ask(Some((fixture("micro/gguf/lora-f32.gguf"), 0.0))), plain);
+    assert_ne!(ask(Some((fixture("micro/gguf/lora-f32.gguf"), 1.0))), plain);
 }
 
 #[test]
@@ -298,7 +297,7 @@ fn a_model_or_setting_that_cannot_work_is_an_error_that_says_so() {
         std::fs::write(&path, bytes).expect("written");
         path
     };
-    let whole = std::fs::read(fixture("model-f32.gguf")).expect("the fixture");
+    let whole = std::fs::read(micro_f32()).expect("the fixture");
     let with = |model: PathBuf| EngineConfig { model, ..config() };
     assert!(failed(with(folder.path().join("none.gguf"))).contains("cannot open the model"));
     assert!(failed(with(folder.path().to_owned())).contains("it is a folder"));
@@ -310,8 +309,6 @@ fn a_model_or_setting_that_cannot_work_is_an_error_that_says_so() {
     assert!(failed(EngineConfig { lanes: u32::MAX, ..config() }).contains("lanes is"));
     assert!(failed(EngineConfig { kv_tokens: 100, ..config() }).contains("kv_tokens is 100"));
     assert!(failed(EngineConfig { batch_tokens: 4, ..config() }).contains("batch_tokens is 4"));
-    assert!(
-        failed(EngineConfig { adapter: Some((fixture("model-f32.gguf"), 1.0)), ..config() }).contains("the adapter")
-    );
+    assert!(failed(EngineConfig { adapter: Some((micro_f32(), 1.0)), ..config() }).contains("the adapter"));
     assert!(matches!(start(with(folder.path().join("none.gguf"))), Err(StartError::File { .. })));
 }

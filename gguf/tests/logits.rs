@@ -10,7 +10,7 @@ use friend_gguf::convert::format::{GgufFile, GgufWriter, MetaValue, Metadata, Te
 use friend_gguf::convert::{Dtype, LoraOptions, MergeOptions, convert_lora, merge};
 use friend_gguf::llama::{Exact, LlamaBackend, Verification, VerifyOptions, load_model, open, verify};
 use friend_gguf::request::EngineConfig;
-use support::{convert, fixture, json};
+use support::{convert, fixture, json, micro_f32};
 
 /// Largest distances that pass: measured 0.016 and 0.063 over both fixtures.
 const LIMIT_F32: f32 = 0.04;
@@ -119,7 +119,7 @@ fn every_string_gives_the_originals_token_ids() {
 /// The engine's own way to tokens, which every user's text takes.
 #[test]
 fn the_engine_gives_the_originals_token_ids_too() {
-    let model = load_model(&fixture("micro/gguf/model-f32.gguf"), 0).unwrap();
+    let model = load_model(&micro_f32(), 0).unwrap();
     let config = EngineConfig {
         context_tokens: 320,
         slots: 1,
@@ -299,7 +299,7 @@ fn every_mistake_with_a_llama_adapter_would_be_caught() {
 #[test]
 fn what_cannot_be_compared_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    let model = fixture("micro/gguf/model-f32.gguf");
+    let model = micro_f32();
     let options = |expected: PathBuf, variant: &str| VerifyOptions {
         model: model.clone(),
         adapter: None,

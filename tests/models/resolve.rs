@@ -76,10 +76,10 @@ async fn an_adapter_of_the_settings_goes_over_any_model() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(folder.path(), None);
     config.model.adapter = Some(fixture("micro/gguf/lora-f32.gguf"));
-    let model = resolve(fixture("micro/gguf/model-f32.gguf").to_str().unwrap(), &config).await.unwrap();
+    let model = resolve(fixture("micro/gguf/model-f16.gguf").to_str().unwrap(), &config).await.unwrap();
     assert_eq!(model.adapter, Some((fixture("micro/gguf/lora-f32.gguf"), 1.0)));
-    config.model.adapter = Some(fixture("micro/gguf/model-f32.gguf"));
-    let error = resolve(fixture("micro/gguf/model-f32.gguf").to_str().unwrap(), &config).await.unwrap_err();
+    config.model.adapter = Some(fixture("micro/gguf/model-f16.gguf"));
+    let error = resolve(fixture("micro/gguf/model-f16.gguf").to_str().unwrap(), &config).await.unwrap_err();
     assert!(error.to_string().contains("no LoRA adapter"), "{error}");
 }
 

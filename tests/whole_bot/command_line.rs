@@ -81,7 +81,7 @@ fn a_full_disk_behind_the_output_is_an_error_and_no_panic() {
 fn check_tries_the_model_and_says_that_a_prompt_does_not_fit() {
     let home = tempfile::tempdir().unwrap();
     // A sound model of 320 tokens, whose vocabulary cuts the persona's words into more.
-    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/gguf/tests/fixtures/micro/gguf/model-f32.gguf");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/gguf/tests/fixtures/micro/gguf/model-f16.gguf");
     let mut command = ai_friend(&["check", "--model", model], home.path());
     let output = command.env("AI_FRIEND_DATA", home.path().join("data")).output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout);

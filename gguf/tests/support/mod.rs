@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use friend_gguf::convert::format::GgufFile;
 use friend_gguf::convert::{Dtype, ModelOptions, convert_model};
@@ -55,6 +56,17 @@ pub fn convert(checkpoint: &str, dtype: Dtype, folder: &Path) -> PathBuf {
     let options = ModelOptions { folder: fixture(checkpoint), output: output.clone(), dtype };
     convert_model(&options, &mut ()).unwrap_or_else(|error| panic!("{checkpoint}: {error}"));
     output
+}
+
+/// The micro model as F32, to run: converted anew by each test program.
+pub fn micro_f32() -> PathBuf {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    let make = || {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("micro");
+        std::fs::create_dir_all(&folder).expect("Cargo's folder for tests can be written");
+        convert("micro/hf-safetensors-v5", Dtype::F32, &folder)
+    };
+    MADE.get_or_init(make).clone()
 }
 
 /// Copies a fixture folder, so that a test may damage it.
