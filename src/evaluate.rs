@@ -134,11 +134,8 @@ impl Conversation {
         if let Some(intro) = &self.intro {
             persona.intro.clone_from(intro);
         }
-        let mut mode =
+        let mode =
             persona.modes.get(&self.mode).cloned().unwrap_or(Mode { instruction: String::new(), min_new_tokens: 0 });
-        if !self.memory.is_empty() {
-            mode.instruction += &format!("\nWhat you know about the person: {}.", self.memory.join("; "));
-        }
         let turns: Vec<Turn> = self
             .turns
             .iter()
@@ -150,7 +147,7 @@ impl Conversation {
                 at_ms: 0,
             })
             .collect();
-        voice.template.prompt(&persona, &mode, &turns)
+        voice.template.prompt(&persona, &mode, &self.memory, &turns)
     }
 
     /// The answer to the last message, to be drawn as the bot draws it.
@@ -173,7 +170,7 @@ impl Conversation {
     fn stretches(&self, voice: Voice<'_>) -> Vec<Stretch> {
         let prompt = self.prompt(voice);
         let given = |piece: Piece| Stretch { piece, counted: 0 };
-        let mut stretches: Vec<Stretch> = prompt.prefix.into_iter().map(given).collect();
+        let mut stretches: Vec<Stretch> = prompt.prefix.into_iter().chain(prompt.own).map(given).collect();
         for (said, pieces) in self.turns.iter().zip(prompt.turns) {
             let mut spoken = false;
             for piece in pieces {

@@ -2,15 +2,16 @@
 
 use crate::conversation::{Chat, Desk, turn};
 use crate::ports::{Change, Pending, StoreError};
-use crate::reception::{Deed, FLIRT_NO, FLIRT_YES, FORGET_NO, FORGET_YES, Step, words};
+use crate::reception::{DROP_FACT, Deed, FLIRT_NO, FLIRT_YES, FORGET_NO, FORGET_YES, Step, words};
 use crate::types::{Button, Event, Incoming, Label, Media, Outgoing, Profile, Role, Scores};
 
 /// The commands that Telegram's menu shows: name and description.
-pub const COMMANDS: [(&str, &str); 8] = [
+pub const COMMANDS: [(&str, &str); 9] = [
     ("start", "Start over and say hello"),
     ("reset", "Start over"),
     ("stop", "Stop me while I write"),
     ("why", "Why I answered the way I did"),
+    ("remember", "Tell me something to keep in mind"),
     ("flirt", "Let me flirt with you, or stop it (adults only)"),
     ("export", "Get all I keep of you as a file"),
     ("forget", "Erase all I keep of you"),
@@ -22,7 +23,7 @@ impl Desk {
     pub(crate) async fn reply_to_event(&self, chat: &Chat<'_>, incoming: &Incoming) -> Result<Change, StoreError> {
         let texts = &self.persona.texts;
         Ok(match &incoming.event {
-            Event::Command { name, .. } => self.command(chat, name).await?,
+            Event::Command { name, args } => self.command(chat, name, args).await?,
             Event::Button { callback_id, data } => self.button(chat, callback_id, data).await?,
             Event::Edited { .. } => self.say(&texts.edited),
             Event::Media { media, .. } => self.say(match media {
@@ -61,17 +62,19 @@ impl Desk {
         Some(Change { turns, ..self.say(&answer) })
     }
 
-    async fn command(&self, chat: &Chat<'_>, name: &str) -> Result<Change, StoreError> {
+    async fn command(&self, chat: &Chat<'_>, name: &str, args: &str) -> Result<Change, StoreError> {
         let texts = &self.persona.texts;
         Ok(match name {
             "start" | "reset" => {
-                let flirt = chat.state.profile.flirt;
-                let profile = Some(Profile { flirt, ..Profile::default() });
+                // What was asked for by a button or a command is taken back in the same way.
+                let Profile { flirt, facts, .. } = chat.state.profile.clone();
+                let profile = Some(Profile { flirt, facts, ..Profile::default() });
                 Change { reset: true, profile, ..self.say(&texts.greeting) }
             }
             "help" => self.say(&texts.help),
             "stop" => self.say(&texts.nothing_to_stop),
             "why" => self.say(&self.why(&chat.state.profile)),
+            "remember" => self.remember(chat, args),
             "flirt" if chat.state.profile.flirt => {
                 Change { out: self.say(&texts.flirt_off).out, ..self.profile(chat, |profile| profile.flirt = false) }
             }
@@ -109,14 +112,17 @@ impl Desk {
             FLIRT_NO => {
                 Change { out: self.say(&texts.flirt_off).out, ..self.profile(chat, |profile| profile.flirt = false) }
             }
-            _ => self.say(&texts.old_button),
+            _ => match data.strip_prefix(DROP_FACT).and_then(|at_ms| at_ms.parse().ok()) {
+                Some(at_ms) => self.drop_fact(chat, at_ms),
+                None => self.say(&texts.old_button),
+            },
         };
         change.out.insert(0, Outgoing::ButtonAnswer { callback_id: callback_id.to_owned(), notice: String::new() });
         Ok(change)
     }
 
     /// A change of what is remembered beside the turns.
-    fn profile(&self, chat: &Chat<'_>, with: impl FnOnce(&mut Profile)) -> Change {
+    pub(crate) fn profile(&self, chat: &Chat<'_>, with: impl FnOnce(&mut Profile)) -> Change {
         let mut profile = chat.state.profile.clone();
         with(&mut profile);
         Change { profile: Some(profile), ..Change::default() }
@@ -149,7 +155,10 @@ impl Desk {
 
 /// All that a person wrote, whether or not it is answered by the model.
 fn written(event: &Event) -> Option<&str> {
-    if let Event::Edited { text } = event { Some(text) } else { words(event) }
+    match event {
+        Event::Edited { text } | Event::Command { args: text, .. } => Some(text),
+        _ => words(event),
+    }
 }
 
 /// A question with buttons in one row.

@@ -6,6 +6,7 @@ use friend_gguf::request::{GenerateError, Request, SubmitError, Ticket, Usage};
 use tokio::time::sleep;
 
 use crate::conversation::{Chat, Desk, owner};
+use crate::known::about_them;
 use crate::llm::Generate;
 use crate::messages::Preview;
 use crate::ports::{Pending, StoreError};
@@ -122,10 +123,11 @@ impl Generation<'_> {
         turns.push(person.clone());
         // A conversation opens with the person: templates that insist on it would refuse our greeting.
         let opening = turns.iter().position(|turn| turn.role == Role::Person).unwrap_or(0);
+        let about: Vec<_> = self.chat.state.profile.facts.iter().map(|fact| about_them(&fact.text)).collect();
         let first_row = self.chat.rows.first().copied().unwrap_or_default().cast_unsigned();
         Request {
             owner: owner(self.chat.id),
-            prompt: template.prompt(persona, mode, &turns[opening..]),
+            prompt: template.prompt(persona, mode, &about, &turns[opening..]),
             sampling: persona.sampling.sampling(),
             stop: template.stop(),
             min_new_tokens: mode.min_new_tokens,

@@ -3,6 +3,7 @@
 use friend_gguf::chat_template::{ChatTemplate, TemplateError};
 use friend_gguf::request::{ModelInfo, Piece, Prompt, Stop};
 
+use crate::known;
 use crate::persona::{Mode, Persona, TemplateKind};
 use crate::types::{Role, Turn};
 
@@ -37,14 +38,15 @@ impl Template {
         }
     }
 
-    /// The whole prompt. `turns` end with the person's newest message.
-    pub fn prompt(&self, persona: &Persona, mode: &Mode, turns: &[Turn]) -> Prompt {
+    /// The whole prompt. `about` are facts about the person, told of "them"; `turns` end with the person's newest message.
+    pub fn prompt(&self, persona: &Persona, mode: &Mode, about: &[String], turns: &[Turn]) -> Prompt {
+        let known = known::line(about);
         match self {
-            Self::Dolly { .. } => dolly(&persona.intro, &mode.instruction, turns),
+            Self::Dolly { .. } => dolly(&persona.intro, &mode.instruction, &known, turns),
             Self::Chat(template) => {
-                let system = format!("{}\n{}", persona.intro, mode.instruction);
+                let shared = format!("{}\n{}", persona.intro, mode.instruction);
                 let turns: Vec<_> = turns.iter().map(|turn| (turn.role == Role::Friend, turn.text.as_str())).collect();
-                template.prompt(&system, &turns)
+                template.prompt(&shared, &known, &turns)
             }
         }
     }
@@ -59,14 +61,18 @@ impl Template {
 }
 
 /// The reference's text, cut where its tokenizer cuts anyway: before each newline.
-fn dolly(intro: &str, instruction: &str, turns: &[Turn]) -> Prompt {
+fn dolly(intro: &str, instruction: &str, known: &str, turns: &[Turn]) -> Prompt {
     let line = |index: usize, turn: &Turn| {
         let speaker = if turn.role == Role::Friend { "You" } else { "Person" };
         let start = if index == 0 { "" } else { "\n" };
         vec![Piece::plain(format!("{start}{speaker}: {}", one_line(&turn.text)))]
     };
     Prompt {
-        prefix: vec![Piece::template(format!("{intro}\n\n### Instruction:\n{instruction}\n\n### Response:\n"))],
+        prefix: vec![Piece::template(format!("{intro}\n\n### Instruction:\n{instruction}"))],
+        own: [Piece::plain(known), Piece::template("\n\n### Response:\n")]
+            .into_iter()
+            .filter(|p| !p.text.is_empty())
+            .collect(),
         turns: turns.iter().enumerate().map(|(index, turn)| line(index, turn)).collect(),
         tail: vec![Piece::template("\nYou:")],
     }
@@ -95,7 +101,7 @@ mod tests {
         ];
         let model = ModelInfo { vocabulary: 50_280, ..ModelInfo::default() };
         let template = Template::for_model(TemplateKind::Auto, &model).unwrap();
-        let prompt = template.prompt(&persona, &persona.modes["GENERAL"], &turns);
+        let prompt = template.prompt(&persona, &persona.modes["GENERAL"], &[], &turns);
         assert_eq!(
             prompt.text(),
             "You are 20 years old, your name is Arthur, you are a friendly young man, designer from San Francisco. You \
@@ -106,6 +112,23 @@ mod tests {
         );
         assert!(prompt.turns.iter().flatten().all(|piece| !piece.special), "nobody types a control token");
         assert_eq!(template.stop(), Stop { newline: true, tokens: vec![50_277], ..Stop::default() });
+    }
+
+    #[test]
+    fn what_is_known_of_the_person_ends_the_instruction_and_is_no_part_of_what_all_share() {
+        let persona = Persona::arthur();
+        let mode = &persona.modes["GENERAL"];
+        let template = Template::for_model(TemplateKind::Dolly, &ModelInfo::default()).unwrap();
+        let facts = ["their name is ### End".to_owned(), "they live in Lagos".to_owned()];
+        let [with, without] =
+            [&facts[..], &[]].map(|about| template.prompt(&persona, mode, about, &[turn(Role::Person, "hi")]));
+        assert_eq!(with.prefix, without.prefix);
+        let line = "\nWhat you know about the person: their name is ### End; they live in Lagos.";
+        assert_eq!(with.text(), without.text().replace("\n\n### Response:", &format!("{line}\n\n### Response:")));
+        assert!(
+            with.own.iter().all(|piece| piece.special != piece.text.contains("Lagos")),
+            "nobody types a control token"
+        );
     }
 
     #[test]

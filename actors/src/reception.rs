@@ -57,6 +57,8 @@ pub enum News {
 pub const FORGET_YES: &str = "forget:yes";
 /// Button data of the erasure's refusal.
 pub const FORGET_NO: &str = "forget:no";
+/// How the data of a button that drops a fact begins; the fact's time follows.
+pub const DROP_FACT: &str = "remember:drop:";
 /// Button data of an adult's wish to be flirted with.
 pub const FLIRT_YES: &str = "flirt:yes";
 /// Button data of the refusal.

@@ -35,6 +35,14 @@ pub struct Texts {
     pub flirt_no: String,
     pub flirt_on: String,
     pub flirt_off: String,
+    pub remembered: String,
+    pub remember_nothing: String,
+    pub remember_list: String,
+    pub remember_drop: String,
+    pub remember_dropped: String,
+    pub remember_long: String,
+    pub remember_full: String,
+    pub remember_private: String,
     pub old_button: String,
 }
 
@@ -48,6 +56,7 @@ impl Default for Texts {
             help: text(
                 "Just write to me, about anything. I read text; pictures and voice I can't make out yet.\n\n\
                  /reset: start over\n/stop: stop me while I write\n/why: why I answered the way I did\n\
+                 /remember: tell me something to keep in mind, such as /remember my sister is called Nadia\n\
                  /flirt: let me flirt with you, or stop it (adults only)\n/export: get all I keep of you as a file\n\
                  /forget: erase all I keep of you",
             ),
@@ -73,7 +82,7 @@ impl Default for Texts {
                 "Hi all, I'm {name}, a bot. Mention me or reply to me and I'll answer; the rest I don't read.",
             ),
             forget_question: text(
-                "Shall I erase everything I keep of you: our whole conversation, and what I noticed of your mood? This can't be undone.",
+                "Shall I erase everything I keep of you: our whole conversation, what I keep in mind for you, and what I noticed of your mood? This can't be undone.",
             ),
             forget_yes: text("Yes, erase it"),
             forget_no: text("No, keep it"),
@@ -87,6 +96,18 @@ impl Default for Texts {
             flirt_no: text("No, thanks"),
             flirt_on: text("Noted. Say /flirt again to switch it off whenever you like."),
             flirt_off: text("Alright, no flirting."),
+            remembered: text("Got it, I'll keep that in mind. /remember alone shows what I know about you."),
+            remember_nothing: text(
+                "You haven't asked me to keep anything in mind yet. Write it behind the command: /remember my sister is called Nadia",
+            ),
+            remember_list: text("This is what you asked me to keep in mind:"),
+            remember_drop: text("Drop"),
+            remember_dropped: text("Dropped, I won't bring it up again."),
+            remember_long: text("That's a lot at once for my memory. Can you say it in {most} characters?"),
+            remember_full: text(
+                "My head holds {most} things about you, and they're all taken. Which one shall I drop?",
+            ),
+            remember_private: text("Ask me that in a chat of our own: here I wouldn't know about whom it is."),
             old_button: text("That button is too old."),
         }
     }

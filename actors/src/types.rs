@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::known::Fact;
+
 /// A Telegram chat. Private chats have the user's own id; groups are negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -219,6 +221,8 @@ pub struct Profile {
     pub flirt: bool,
     /// The last message's own scores, for /why.
     pub last_scores: Option<Scores>,
+    /// What the person asked the friend to keep in mind, oldest first.
+    pub facts: Vec<Fact>,
     /// False after the person blocked the bot: nothing is sent until they come back.
     pub inactive: bool,
 }

@@ -18,8 +18,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let template = ChatTemplate::new(source, &info.bos_text, &info.eos_text)?;
     let mut ticket = engine.submit(Request {
         owner: OwnerId(1),
-        prompt: template
-            .prompt("You are Arthur, 20 years old, a friendly designer from San Francisco.", &[(false, &text)]),
+        prompt: template.prompt(
+            "You are Arthur, 20 years old, a friendly designer from San Francisco.",
+            "",
+            &[(false, &text)],
+        ),
         sampling: Sampling::default(),
         stop: Stop { end_of_generation: true, ..Stop::default() },
         min_new_tokens: 1,

@@ -12,7 +12,7 @@ use crate::request::{GenerateError, Piece, Prompt};
 /// A prompt as tokens, short enough for the context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fitted {
-    /// Prefix, kept turns, tail.
+    /// Prefix, what is the conversation's own, kept turns, tail.
     pub tokens: Vec<Token>,
     /// The prefix alone: the first tokens of `tokens`.
     pub prefix: Arc<[Token]>,
@@ -35,7 +35,7 @@ const REFILL_PERCENT: usize = 60;
 /// cut there again where that suffices, so that the lane can be continued.
 ///
 /// # Errors
-/// [`GenerateError::PromptTooLong`] where prefix, newest turn, tail and answer alone do not fit.
+/// [`GenerateError::PromptTooLong`] where prefix, what is the conversation's own, newest turn, tail and answer alone do not fit.
 pub fn fit(
     backend: &impl Backend,
     prompt: &Prompt,
@@ -49,6 +49,7 @@ pub fn fit(
         prefix.insert(0, bos);
         budget.spend(1)?;
     }
+    let own = budget.tokenize(backend, &prompt.own)?;
     let tail = budget.tokenize(backend, &prompt.tail)?;
 
     // From the newest turn back, as far as they fit: what is older is not even tokenised.
@@ -80,6 +81,7 @@ pub fn fit(
     turns.drain(..first - fits_from);
 
     let mut tokens = prefix.clone();
+    tokens.extend(own);
     tokens.extend(turns.into_iter().flatten());
     tokens.extend(tail);
     if tokens.is_empty() {
@@ -135,6 +137,7 @@ mod tests {
     fn prompt(turns: &[&str]) -> Prompt {
         Prompt {
             prefix: vec![Piece::template("PREFIX")],
+            own: Vec::new(),
             turns: turns.iter().map(|turn| vec![Piece::plain(*turn)]).collect(),
             tail: vec![Piece::template(">>")],
         }
@@ -177,6 +180,15 @@ mod tests {
         let fitted = fit(&backend, &longer, 10, 100, Some(held.first_turn)).unwrap();
         assert_eq!((text(&fitted).as_str(), fitted.dropped_turns), ("PREFIXtwo.three.four.five.>>", 1));
         assert_eq!(fit(&backend, &longer, 10, 100, None).unwrap().dropped_turns, 0);
+    }
+
+    #[test]
+    fn what_is_the_conversations_own_stays_when_turns_leave_and_is_no_part_of_the_shared_prefix() {
+        let mut told = prompt(&["one.", "two.", "three."]);
+        told.own = vec![Piece::plain("[own]")];
+        let fitted = fit(&ScriptedBackend::default(), &told, 10, 30, None).unwrap();
+        assert_eq!((text(&fitted).as_str(), fitted.dropped_turns), ("PREFIX[own]three.>>", 2));
+        assert_eq!(fitted.prefix.len(), 6);
     }
 
     #[test]

@@ -58,6 +58,8 @@ impl Piece {
 pub struct Prompt {
     /// Persona and instruction: equal for all users in one mode, prefilled once and shared.
     pub prefix: Vec<Piece>,
+    /// What this conversation alone begins with, such as what is known of the person; it always stays.
+    pub own: Vec<Piece>,
     /// The conversation, oldest first. When the context is short the oldest leave, whole.
     pub turns: Vec<Vec<Piece>>,
     /// What opens the answer (`\nYou:`, `<|im_start|>assistant\n`).
@@ -68,7 +70,7 @@ impl Prompt {
     /// The prompt as one string, as a person would read it. For snapshots and `--verbose`, never for tokenising.
     pub fn text(&self) -> String {
         let turns = self.turns.iter().flatten();
-        self.prefix.iter().chain(turns).chain(&self.tail).map(|piece| piece.text.as_str()).collect()
+        self.prefix.iter().chain(&self.own).chain(turns).chain(&self.tail).map(|piece| piece.text.as_str()).collect()
     }
 }
 

@@ -32,6 +32,7 @@ fn request(owner: u64, turn: &str) -> Request {
         owner: OwnerId(owner),
         prompt: Prompt {
             prefix: vec![Piece::template("You are Arthur.\n")],
+            own: Vec::new(),
             turns: vec![vec![Piece::plain(turn)]],
             tail: vec![Piece::template("\nYou:")],
         },

@@ -101,6 +101,7 @@ impl Run {
             owner: OwnerId(owner as u64),
             prompt: Prompt {
                 prefix: vec![Piece::template(mode)],
+                own: Vec::new(),
                 turns: self.histories[owner].iter().map(|turn| vec![Piece::plain(turn)]).collect(),
                 tail: vec![Piece::template(">>")],
             },

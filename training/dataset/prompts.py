@@ -1,5 +1,5 @@
-"""The system text of a prompt, letter for letter as actors/src/prompt.rs writes it for chat templates. The line of what is known
-about the person is written by `ai-friend evaluate` alone: the bot does not keep such facts yet."""
+"""The system text of a prompt, letter for letter as actors/src/prompt.rs writes it for chat templates, with the line of what is known
+about the person (actors/src/known.rs)."""
 
 import tomllib
 from pathlib import Path

@@ -3,6 +3,7 @@
 mod deeds;
 mod faults;
 mod lives;
+mod remembering;
 mod schedules;
 mod turns;
 
@@ -118,7 +119,11 @@ impl World {
     }
 
     fn commands(&self, chat: ChatId, name: &str) {
-        self.does(chat, Event::Command { name: name.to_owned(), args: String::new() });
+        self.asks(chat, name, "");
+    }
+
+    fn asks(&self, chat: ChatId, name: &str, args: &str) {
+        self.does(chat, Event::Command { name: name.to_owned(), args: args.to_owned() });
     }
 
     fn presses(&self, chat: ChatId, data: &str) {
@@ -143,6 +148,14 @@ impl World {
 
     fn turns(&self, chat: ChatId) -> Vec<(Role, String)> {
         self.store.turns(BOT, chat).into_iter().map(|Turn { role, text, .. }| (role, text)).collect()
+    }
+}
+
+impl FakeStore {
+    /// What is remembered of a chat.
+    async fn profile(&self, chat: ChatId) -> crate::types::Profile {
+        let export = crate::ports::Store::export(self, BOT, chat).await.unwrap();
+        serde_json::from_value::<Option<_>>(export["profile"].clone()).unwrap().unwrap_or_default()
     }
 }
 

@@ -103,6 +103,7 @@ fn request(owner: u64, history: &[String]) -> Request {
         owner: OwnerId(owner),
         prompt: Prompt {
             prefix: vec![Piece::template("<|im_start|>system\nYou are kind.<|im_end|>\n")],
+            own: Vec::new(),
             turns: history.iter().map(|turn| vec![Piece::plain(turn), Piece::template("<|im_end|>\n")]).collect(),
             tail: vec![Piece::template("<|im_start|>assistant\n")],
         },

@@ -160,7 +160,7 @@ fn request(user: usize) -> Request {
     let text = format!(" w{user}") + &" the".repeat(PROMPT - 4);
     Request {
         owner: OwnerId(user as u64),
-        prompt: Prompt { prefix: Vec::new(), turns: vec![vec![Piece::plain(text)]], tail: vec![Piece::plain(" so")] },
+        prompt: Prompt { turns: vec![vec![Piece::plain(text)]], tail: vec![Piece::plain(" so")], ..Prompt::default() },
         sampling: Sampling::default(),
         stop: Stop::default(),
         min_new_tokens: 0,

@@ -101,6 +101,7 @@ fn request(body: &Value) -> Request {
         owner: OwnerId(body["owner"].as_u64().unwrap_or_default()),
         prompt: Prompt {
             prefix: pieces(&body["prefix"]),
+            own: Vec::new(),
             turns: body["turns"].as_array().into_iter().flatten().map(pieces).collect(),
             tail: pieces(&body["tail"]),
         },

@@ -129,6 +129,7 @@ fn request(owner: u64, person: &Person) -> Request {
         owner: OwnerId(owner),
         prompt: Prompt {
             prefix: vec![Piece::template(format!("{}{}", "p".repeat(PREFIX), person.mode))],
+            own: Vec::new(),
             turns: person.turns.iter().map(|turn| vec![Piece::plain(turn)]).collect(),
             tail: vec![Piece::template(">>")],
         },

@@ -89,6 +89,7 @@ pub fn request(owner: u64, prefix: &str, turns: &[&str]) -> Request {
         owner: OwnerId(owner),
         prompt: Prompt {
             prefix: vec![Piece::template(prefix)],
+            own: Vec::new(),
             turns: turns.iter().map(|turn| vec![Piece::plain(*turn)]).collect(),
             tail: vec![Piece::template(">>")],
         },

@@ -209,14 +209,6 @@ fn pictures_voices_and_changes_each_get_a_word() {
     });
 }
 
-impl FakeStore {
-    /// What is remembered of a chat.
-    async fn profile(&self, chat: ChatId) -> crate::types::Profile {
-        let export = crate::ports::Store::export(self, BOT, chat).await.unwrap();
-        serde_json::from_value(export["profile"].clone()).unwrap()
-    }
-}
-
 #[test]
 fn a_neutral_message_is_felt_as_neutral() {
     in_virtual_time(|| async {

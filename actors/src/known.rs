@@ -1,0 +1,106 @@
+//! What a person asked the friend to keep in mind, as they wrote it, and as the prompt tells it.
+
+use serde::{Deserialize, Serialize};
+
+/// Most facts kept of one person: each is computed again whenever the conversation loses its place in the engine.
+pub const MOST: usize = 8;
+/// Most characters of one.
+pub const LONGEST_CHARS: usize = 100;
+
+/// One fact, in the person's own words.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// When it was told, Unix time in milliseconds; of one person's facts no two are equal.
+    pub at_ms: i64,
+    /// "my sister is called Nadia".
+    pub text: String,
+}
+
+impl std::fmt::Debug for Fact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a fact of {} characters", self.text.chars().count())
+    }
+}
+
+/// The end of a prompt's system text: what is known about the person, as training wrote it. Empty where nothing is.
+pub fn line<S: AsRef<str>>(facts: &[S]) -> String {
+    if facts.is_empty() {
+        return String::new();
+    }
+    let facts: Vec<&str> = facts.iter().map(AsRef::as_ref).collect();
+    format!("\nWhat you know about the person: {}.", facts.join("; "))
+}
+
+/// One line without what would end it early: as it is kept and shown.
+pub fn tidy(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").trim_end_matches(['.', '!', ';', ',', ' ']).to_owned()
+}
+
+/// "I'm a nurse and my dog loves me" as the prompt tells it: "they are a nurse and their dog loves them".
+pub fn about_them(text: &str) -> String {
+    let mut they = false;
+    let mut words = Vec::new();
+    for word in tidy(text).replace(';', ",").replace('’', "'").split(' ') {
+        let bare = word.trim_end_matches([',', '.', '!', '?', ':', ')']);
+        let end = &word[bare.len()..];
+        let lower = bare.to_lowercase();
+        let swapped = match lower.as_str() {
+            "i" => "they",
+            "i'm" | "im" => "they are",
+            "i've" | "ive" => "they have",
+            "i'd" => "they would",
+            "i'll" => "they will",
+            "my" => "their",
+            "mine" => "theirs",
+            "me" => "them",
+            "myself" => "themselves",
+            "am" | "'m" if they => "are",
+            "was" if they => "were",
+            // The model's own side of "you remind me of my son".
+            "you" | "u" => "you",
+            _ => bare,
+        };
+        they = swapped == "they";
+        words.push(format!("{swapped}{end}"));
+    }
+    if words.first().is_some_and(|first| first.eq_ignore_ascii_case("that")) && words.len() > 1 {
+        words.remove(0);
+    }
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fact_is_told_of_them() {
+        let told = [
+            ("My sister is called Nadia.", "their sister is called Nadia"),
+            ("I'm a nurse, I work nights", "they are a nurse, they work nights"),
+            ("that i was born in Lagos", "they were born in Lagos"),
+            ("my mum was a baker", "their mum was a baker"),
+            ("I’ve got a dog; he loves me!!", "they have got a dog, he loves them"),
+            ("Anna is my wife", "Anna is their wife"),
+        ];
+        for (said, expected) in told {
+            assert_eq!(about_them(said), expected);
+        }
+    }
+
+    #[test]
+    fn the_line_is_the_one_that_training_wrote() {
+        assert_eq!(
+            line(&["their dog is called Bruno", "they live alone"]),
+            "\nWhat you know about the person: their dog is called Bruno; they live alone."
+        );
+        assert_eq!(line::<&str>(&[]), "");
+    }
+
+    #[test]
+    fn a_fact_never_shows_its_words_in_a_log() {
+        let fact = Fact { at_ms: 1, text: "my secret".into() };
+        assert_eq!(format!("{fact:?}"), "a fact of 9 characters");
+    }
+}
