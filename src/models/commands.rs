@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use friend_gguf::catalogue::{Adapter, Base, Entry, Template, check_name};
 use friend_gguf::convert::format::GgufFile;
 use friend_gguf::convert::{
-    Dtype, Importance, LoraOptions, MergeOptions, ModelOptions, Provenance, Summary, SynthesizeOptions, convert_lora,
-    convert_model, merge, preflight, synthesize,
+    Dtype, Importance, LoraOptions, MergeOptions, ModelOptions, Provenance, QuantType, Summary, SynthesizeOptions,
+    convert_lora, convert_model, merge, preflight, synthesize,
 };
 use friend_gguf::hub::RepoId;
 use friend_gguf::llama::{QuantizeOptions, quantize};
@@ -111,7 +111,31 @@ fn list(config: &Config, out: &mut dyn Write) -> Result<()> {
             }
         }
     }
+    for (file, bytes) in unused(&workshop)? {
+        let (file, size) = (file.display(), space::human(bytes));
+        writeln!(out, "no longer used, can be deleted: {file}, {size} on disk (an earlier form of a model above)")?;
+    }
     Ok(())
+}
+
+/// Files of the models' folder that were made for an entry which is now served in another form, and their bytes.
+fn unused(workshop: &Workshop<'_>) -> Result<Vec<(PathBuf, u64)>> {
+    let targets = workshop.library.entries().iter().map(|entry| workshop.target(entry)).collect::<Result<Vec<_>>>()?;
+    let model = |file: &Path| {
+        let (model, form) = file.file_name()?.to_str()?.strip_suffix(".gguf")?.rsplit_once('.')?;
+        form.parse::<QuantType>().ok().map(|_| model.to_owned())
+    };
+    let served: Vec<String> = targets.iter().filter_map(|target| model(target)).collect();
+    let Ok(folder) = std::fs::read_dir(workshop.library.dir()) else { return Ok(Vec::new()) };
+    let mut found: Vec<_> = folder
+        .flatten()
+        .map(|file| file.path())
+        // Only what has a record was made here: other files are their owner's.
+        .filter(|file| !targets.contains(file) && model(file).is_some_and(|model| served.contains(&model)))
+        .filter_map(|file| Library::record(&file).map(|record| (file, record.bytes)))
+        .collect();
+    found.sort();
+    Ok(found)
 }
 
 /// What the catalogue says of an entry's licence, and where it says nothing the file itself, which may be a merged one.

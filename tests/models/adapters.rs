@@ -100,6 +100,21 @@ async fn an_adapter_that_ships_is_found_and_can_be_turned_off() {
 }
 
 #[tokio::test]
+async fn a_form_that_is_no_longer_served_is_listed_to_be_deleted_and_other_peoples_files_are_not() {
+    let house = House::new(&format!("base.path = {:?}", fixture("llama/hf-safetensors")));
+    let dir = &house.config.models.dir;
+    for name in ["tiny.Q4_0.gguf", "tiny.mine.gguf", "other.Q4_0.gguf", "tiny.Q5_0.gguf"] {
+        fs::write(dir.join(name), "x".repeat(2000)).unwrap();
+    }
+    for name in ["tiny.Q4_0.gguf", "tiny.mine.gguf", "other.Q4_0.gguf"] {
+        Library::put_record(&dir.join(name), "made here").unwrap();
+    }
+    let listed = house.listed().await;
+    let unused: Vec<_> = listed.lines().filter(|line| line.starts_with("no longer used")).collect();
+    assert!(unused.len() == 1 && unused[0].contains("tiny.Q4_0.gguf, 2 kB on disk"), "{listed}");
+}
+
+#[tokio::test]
 async fn an_adapter_of_another_base_is_refused_and_the_bases_sum_is_remembered() {
     let house = House::new(SHIPPED);
     house.ship(&of_base(&base()));
