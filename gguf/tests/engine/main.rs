@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use friend_gguf::backend::{DecodeError, Limits};
 use friend_gguf::fake::{ScriptedBackend, says};
-use friend_gguf::request::{Completion, Finish, GenerateError, OwnerId, Request, Sampling, Stop, SubmitError};
+use friend_gguf::request::{Completion, Finish, GenerateError, OwnerId, Piece, Request, Sampling, Stop, SubmitError};
 
 use crate::bench::*;
 
@@ -45,6 +45,27 @@ fn the_next_turn_computes_only_what_is_new() {
     assert_eq!(next.usage.reused_tokens as usize, "intro.hi.>>hello".len());
     let rewritten = bench.answer(request(1, "intro.", &["hi.", ">>help", "and you?"]));
     assert_eq!(rewritten.usage.reused_tokens as usize, "intro.hi.>>hel".len(), "where texts differ, the text wins");
+}
+
+#[test]
+fn what_is_told_of_one_person_is_read_by_them_alone_and_a_new_fact_costs_no_prefix() {
+    let mut bench = Bench::new(ScriptedBackend::default());
+    let told = |owner, own: &str| {
+        let mut request = request(owner, "intro.", &["hi."]);
+        request.prompt.own = vec![Piece::plain(own)];
+        request
+    };
+    bench.answer(told(1, "[Nadia]"));
+    let again = bench.answer(told(1, "[Nadia]"));
+    assert_eq!(
+        again.usage.reused_tokens as usize,
+        "intro.[Nadia]hi.>".len(),
+        "all but the token that is always computed"
+    );
+    let another = bench.answer(told(2, "[Bruno]"));
+    assert_eq!(another.usage.reused_tokens as usize, "intro.".len());
+    let more = bench.answer(told(1, "[Nadia; Bruno]"));
+    assert_eq!(more.usage.reused_tokens as usize, "intro.[Nadia".len());
 }
 
 #[test]
