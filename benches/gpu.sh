@@ -79,12 +79,14 @@ bench() {
     export LD_LIBRARY_PATH="$bundle/bin${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" ORT_DISABLE_TELEMETRY=1
     local card table peers=() shape file kv
     card=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null || echo "no GPU that nvidia-smi knows")
+    BENCH_COMMIT=$(cat "$bundle/commit") BENCH_CARD=$card
+    export BENCH_COMMIT BENCH_CARD
     mkdir -p "$out" "$bundle/models"
     table=$out/gpu.md
     [[ ! -x $bundle/bin/llama-batched-bench ]] || peers+=(--batched-bench "$bundle/bin/llama-batched-bench")
     [[ ! -x $bundle/bin/llama-server ]] || peers+=(--server "$bundle/bin/llama-server")
     {
-        echo "## $(date -u +%F), $card; commit $(cat "$bundle/commit")"
+        echo "## $(date -u +%F), $card; commit $BENCH_COMMIT"
         for shape in $models; do
             file=$bundle/models/$shape.gguf
             [[ -f $file ]] || "$bundle/bin/ai-friend" models synthesize --shape "$shape" --output "$file" >&2

@@ -23,8 +23,17 @@ pub struct Answer {
     pub several: Vec<bool>,
 }
 
-/// Posts `body` to `/completion` and reads the stream to its end. `piece` sees the time of each piece.
+/// Posts `body` to `/completion` and reads the stream to its end.
 pub fn complete(address: SocketAddr, body: &Value) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+    complete_telling(address, body, |_| ())
+}
+
+/// As [`complete`]; `pieces` hears after each piece how many came.
+pub fn complete_telling(
+    address: SocketAddr,
+    body: &Value,
+    pieces: impl Fn(usize),
+) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(600)))?;
@@ -56,6 +65,7 @@ pub fn complete(address: SocketAddr, body: &Value) -> Result<Answer, Box<dyn std
             }
             answer.times.push(now);
             answer.several.push(!text.is_ascii());
+            pieces(answer.times.len());
             last = now;
         }
         answer.text.push_str(text);

@@ -195,9 +195,16 @@ fn write(path: &PathBuf, options: &Options, results: &Map<String, Value>) -> Res
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let load = read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned();
     let processor = processor.trim_start_matches([' ', '\t', ':']);
-    let commit = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
-    let commit = commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-    all.insert("machine".into(), json!({ "processor": processor, "cores": cores, "load_1min": load }));
+    // Where a bundle was carried to, there is no repository, or another one.
+    let commit = std::env::var("BENCH_COMMIT").unwrap_or_else(|_| {
+        let head = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+        head.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+    });
+    let mut machine = json!({ "processor": processor, "cores": cores, "load_1min": load });
+    if let Ok(card) = std::env::var("BENCH_CARD") {
+        machine["gpu"] = json!(card);
+    }
+    all.insert("machine".into(), machine);
     all.insert("commit".into(), json!(commit));
     all.insert("model".into(), json!(options.model.file_name().map(|name| name.to_string_lossy())));
     merge(&mut all, results);
@@ -231,7 +238,10 @@ pub fn median(values: &[f64]) -> f64 {
     percentile(values, 0.5)
 }
 
-/// Median and spread, to print.
+/// Median and spread, to print; a dash where nothing was measured.
 pub fn spread(values: &[f64]) -> String {
+    if values.is_empty() {
+        return "-".to_owned();
+    }
     format!("{:.1} ({:.1} to {:.1})", median(values), percentile(values, 0.0), percentile(values, 1.0))
 }

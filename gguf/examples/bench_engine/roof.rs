@@ -33,7 +33,8 @@ pub fn run(options: &Options) -> Outcome<Map<String, Value>> {
             }
         }
         let ratio = median(&ours) / median(&roof);
-        println!("| {users} | {} | {} | {ratio:.2} |", spread(&ours), spread(&roof));
+        let told = if roof.is_empty() { "-".to_owned() } else { format!("{ratio:.2}") };
+        println!("| {users} | {} | {} | {told} |", spread(&ours), spread(&roof));
         ratios.insert(users.to_string(), json!({ "ours": median(&ours), "roof": median(&roof), "ratio": ratio }));
     }
     Ok(Map::from_iter([("roof_ratio".into(), Value::Object(ratios))]))
