@@ -42,10 +42,13 @@ const LEAST_PREFILL: usize = 8;
 const LEAST_GENTLE: usize = 4;
 /// A long prompt may take this many times what decoding takes, where few wait and many decode.
 const BESIDE_DECODING: f64 = 1.2;
-/// And this share of the target is always there for it.
+/// And this share of the target is always there for it, where that is not much more than decoding takes.
 const LEAST_GENTLY: f64 = 0.08;
-/// A prompt is long if it would take more than so many steps.
+const MOST_GENTLY: f64 = 1.5;
+/// A prompt is long if it would take more than so many steps, or has more tokens than anybody writes at once: a fast machine may
+/// compute those within the target, and yet the others would miss dozens of tokens.
 const FEW_STEPS: usize = 4;
+const LONG_TOKENS: usize = 512;
 /// Short prompts may always take this many times what decoding takes, however near to the target decoding alone is. With less
 /// they come in faster than they are computed, and the queue grows until few enough decode: in the benchmark's trace, 32 tokens
 /// answer 50 on average, which take about as long.
@@ -114,8 +117,7 @@ impl Pace {
     /// where prompts have had their time.
     ///
     /// They get what the target leaves beside decoding, and at least twice what decoding takes: in small pieces a prompt costs
-    /// half again as much, and whoever waits has nothing to read at all. Only a prompt that would take more than a few such
-    /// steps gets less while few wait, little more than decoding takes, so that the gaps of those who decode stay alike.
+    /// half again as much, and whoever waits has nothing to read at all. Only a prompt that is long gets less while few wait, little more than decoding takes, so that the gaps of those who decode stay alike.
     pub fn prefill(&self, rows: usize, waiting: usize, piece: Piece) -> usize {
         if rows == 0 {
             return self.tokens(self.target, piece, self.most).max(LEAST_PREFILL).min(self.most);
@@ -123,10 +125,12 @@ impl Pace {
         let decode = self.decode_time(rows);
         let crowd = waiting as f64 / rows as f64;
         let whole = self.allowed(decode);
-        let gentle = (decode * BESIDE_DECODING * f64::max(crowd * PATIENCE, 1.0)).max(self.target * LEAST_GENTLY);
+        let gentle = (decode * BESIDE_DECODING * f64::max(crowd * PATIENCE, 1.0))
+            .max((self.target * LEAST_GENTLY).min(decode * MOST_GENTLY));
         let careful = (GROWTH * self.tried).max(FIRST_PROMPTS).min(self.most);
         let average = Piece { each: None, ..piece };
-        let is_long = piece.whole > self.tokens(whole, average, careful).saturating_mul(FEW_STEPS);
+        let few = self.tokens(whole, average, careful).saturating_mul(FEW_STEPS).min(LONG_TOKENS);
+        let is_long = piece.whole > few;
         let (seconds, least) = if is_long { (whole.min(gentle), LEAST_GENTLE) } else { (whole, LEAST_PREFILL) };
         let tokens = self.tokens((seconds - self.spent).max(0.0), piece, careful);
         // The first piece is made however long it takes; one more only within the time that is left.
@@ -274,6 +278,22 @@ mod tests {
         assert!((14..20).contains(&gentle), "{gentle}");
         let alone = pace.prefill(0, 1, LONG);
         assert!((290..310).contains(&alone), "{alone}");
+    }
+
+    #[test]
+    fn a_history_stalls_nobody_on_a_fast_machine_either() {
+        // A GPU: 8 ms, and 0.03 ms a token. The history would take 52 ms, far below the target.
+        let fast = |tokens: usize| Duration::from_micros(8_000 + 30 * tokens as u64);
+        let mut pace = Pace::new(Duration::from_millis(300), 2048);
+        for _ in 0..50 {
+            pace.prefilled(8, 200, fast(200));
+            pace.decoded(8, fast(8));
+            pace.prefilled(8, 60, fast(60));
+            pace.decoded(8, fast(8));
+        }
+        let given = pace.prefill(8, 1, LONG);
+        assert!(given > 0 && fast(given) < 2 * fast(8), "{given}");
+        assert_eq!(pace.prefill(8, 1, Piece { whole: 400, each: None }), 400);
     }
 
     #[test]
