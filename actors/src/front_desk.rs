@@ -154,7 +154,7 @@ impl Desk {
 }
 
 /// All that a person wrote, whether or not it is answered by the model.
-fn written(event: &Event) -> Option<&str> {
+pub(crate) fn written(event: &Event) -> Option<&str> {
     match event {
         Event::Edited { text } | Event::Command { args: text, .. } => Some(text),
         _ => words(event),

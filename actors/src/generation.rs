@@ -6,6 +6,7 @@ use friend_gguf::request::{GenerateError, Request, SubmitError, Ticket, Usage};
 use tokio::time::sleep;
 
 use crate::conversation::{Chat, Desk, owner};
+use crate::front_desk::written;
 use crate::known::about_them;
 use crate::llm::Generate;
 use crate::messages::Preview;
@@ -68,9 +69,10 @@ impl Generation<'_> {
     /// Only the store's.
     pub async fn run(&self) -> Result<Generated, StoreError> {
         let mut person = self.person.clone();
+        let mut facts = self.chat.state.profile.facts.len();
         let (mut attempt, mut waits, mut cuts) = (0, 0, 0);
         while attempt < ATTEMPTS && cuts < CUTS {
-            let wait = match self.attempt(&person, attempt).await? {
+            let wait = match self.attempt(&person, facts, attempt).await? {
                 Attempt::Ended(generated) => return Ok(generated),
                 Attempt::Overloaded(wait) => {
                     if !self.chat.told.replace(true) {
@@ -85,6 +87,11 @@ impl Generation<'_> {
                 Attempt::Expired => {
                     attempt += 2;
                     Duration::from_secs(1)
+                }
+                // In scripts of many tokens a character a few facts fill a small context.
+                Attempt::TooLong(_) if facts > 0 => {
+                    facts /= 2;
+                    Duration::ZERO
                 }
                 Attempt::TooLong(share) => {
                     cuts += 1;
@@ -108,22 +115,24 @@ impl Generation<'_> {
         Ok(Generated::GaveUp)
     }
 
-    async fn attempt(&self, person: &Turn, attempt: u32) -> Result<Attempt, StoreError> {
-        match self.desk.llm.send(Generate(self.request(person, attempt))).await {
+    async fn attempt(&self, person: &Turn, facts: usize, attempt: u32) -> Result<Attempt, StoreError> {
+        match self.desk.llm.send(Generate(self.request(person, facts, attempt))).await {
             Ok(Ok(ticket)) => self.follow(ticket).await,
             Ok(Err(SubmitError::Overloaded { wait, .. })) => Ok(Attempt::Overloaded(wait)),
             Ok(Err(SubmitError::Busy | SubmitError::Stopped)) | Err(_) => Ok(Attempt::NotReady),
         }
     }
 
-    fn request(&self, person: &Turn, attempt: u32) -> Request {
+    /// With the newest `facts` of what is known of the person.
+    fn request(&self, person: &Turn, facts: usize, attempt: u32) -> Request {
         let Desk { persona, template, config, .. } = self.desk;
         let mode = &persona.modes[self.mode];
         let mut turns = self.chat.state.turns.clone();
         turns.push(person.clone());
         // A conversation opens with the person: templates that insist on it would refuse our greeting.
         let opening = turns.iter().position(|turn| turn.role == Role::Person).unwrap_or(0);
-        let about: Vec<_> = self.chat.state.profile.facts.iter().map(|fact| about_them(&fact.text)).collect();
+        let known = &self.chat.state.profile.facts;
+        let about: Vec<_> = known[known.len() - facts..].iter().map(|fact| about_them(&fact.text)).collect();
         let first_row = self.chat.rows.first().copied().unwrap_or_default().cast_unsigned();
         Request {
             owner: owner(self.chat.id),
@@ -211,7 +220,13 @@ impl Generation<'_> {
         let known: Vec<i64> = self.inbox.iter().map(|row| row.seq).collect();
         // Behind all that is known: after a flood the news would not be among the oldest rows.
         let rows = desk.store.pending(desk.bot, self.chat.id, known.len() + desk.config.inbox_rows).await?;
-        Ok(news(&rows, &known))
+        let mut news = news(&rows, &known);
+        if let News::Stop(stops) = &mut news {
+            // Danger told behind a /stop is a step of its own, with its written answer.
+            let concerns = |row: &Pending| written(&row.incoming.event).is_some_and(|text| desk.safety.concerns(text));
+            stops.retain(|&seq| !rows.iter().any(|row| row.seq == seq && concerns(row)));
+        }
+        Ok(news)
     }
 
     fn show(&self, text: &str) {

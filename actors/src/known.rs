@@ -42,27 +42,27 @@ pub fn about_them(text: &str) -> String {
     let mut they = false;
     let mut words = Vec::new();
     for word in tidy(text).replace(';', ",").replace('’', "'").split(' ') {
-        let bare = word.trim_end_matches([',', '.', '!', '?', ':', ')']);
-        let end = &word[bare.len()..];
+        let (opening, closing) = (['(', '"', '\''], [',', '.', '!', '?', ':', ')', '"']);
+        let bare = word.trim_start_matches(opening).trim_end_matches(closing);
+        let (start, end) = word.split_once(bare).unwrap_or_default();
         let lower = bare.to_lowercase();
         let swapped = match lower.as_str() {
-            "i" => "they",
-            "i'm" | "im" => "they are",
-            "i've" | "ive" => "they have",
-            "i'd" => "they would",
-            "i'll" => "they will",
-            "my" => "their",
-            "mine" => "theirs",
-            "me" => "them",
-            "myself" => "themselves",
-            "am" | "'m" if they => "are",
+            "i" | "we" => "they",
+            "i'm" | "im" | "we're" => "they are",
+            "i've" | "ive" | "we've" => "they have",
+            "i'd" | "we'd" => "they would",
+            "i'll" | "we'll" => "they will",
+            "my" | "our" => "their",
+            "mine" | "ours" => "theirs",
+            "me" | "us" => "them",
+            "myself" | "ourselves" => "themselves",
+            "am" if they => "are",
             "was" if they => "were",
-            // The model's own side of "you remind me of my son".
-            "you" | "u" => "you",
+            "wasn't" if they => "weren't",
             _ => bare,
         };
         they = swapped == "they";
-        words.push(format!("{swapped}{end}"));
+        words.push(format!("{start}{swapped}{end}"));
     }
     if words.first().is_some_and(|first| first.eq_ignore_ascii_case("that")) && words.len() > 1 {
         words.remove(0);
@@ -83,6 +83,8 @@ mod tests {
             ("my mum was a baker", "their mum was a baker"),
             ("I’ve got a dog; he loves me!!", "they have got a dog, he loves them"),
             ("Anna is my wife", "Anna is their wife"),
+            ("We have two kids (our dog counts as one)", "they have two kids (their dog counts as one)"),
+            ("I wasn't born here, :)", "they weren't born here, :)"),
         ];
         for (said, expected) in told {
             assert_eq!(about_them(said), expected);

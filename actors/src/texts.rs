@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// All written texts. `{name}` is the friend's name, `{wait}` a time such as "20 seconds".
+/// All written texts. `{name}` is the friend's name, `{wait}` a time such as "20 seconds", `{most}` a number (in `remember_long` and
+/// `remember_full`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[expect(missing_docs, reason = "each field is named after the moment it is said in")]
@@ -102,7 +103,9 @@ impl Default for Texts {
             ),
             remember_list: text("This is what you asked me to keep in mind:"),
             remember_drop: text("Drop"),
-            remember_dropped: text("Dropped, I won't bring it up again."),
+            remember_dropped: text(
+                "Dropped. What we said about it stays in our talk until you say /reset; /forget erases that too.",
+            ),
             remember_long: text("That's a lot at once for my memory. Can you say it in {most} characters?"),
             remember_full: text(
                 "My head holds {most} things about you, and they're all taken. Which one shall I drop?",

@@ -277,10 +277,16 @@ impl std::fmt::Debug for Outgoing {
 }
 
 /// One button of an inline keyboard.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Button {
     /// What the person reads.
     pub label: String,
     /// What comes back, at most 64 bytes.
     pub data: String,
+}
+
+impl std::fmt::Debug for Button {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "button of {} characters, {}", self.label.chars().count(), self.data)
+    }
 }

@@ -124,7 +124,8 @@ sections! {
     Store in "store" {
         /// The data folder. One process at a time.
         data: PathBuf = PathBuf::from("./data"), env "AI_FRIEND_DATA";
-        /// Days that conversations are kept; 0 keeps them until the person says /forget.
+        /// Days that conversations are kept; 0 keeps them until the person says /forget. What a person asked for by /remember
+        /// stays until they drop it or say /forget.
         keep_turns_days: u32 = 0, 0..=36500;
         /// Days that keys of updates are kept, so that none is taken twice (Telegram repeats them for one day).
         keep_update_keys_days: u32 = 7, 2..=365;

@@ -111,27 +111,30 @@ fn list(config: &Config, out: &mut dyn Write) -> Result<()> {
             }
         }
     }
-    for (file, bytes) in unused(&workshop)? {
+    for (file, bytes) in unused(&workshop, &config.model.name)? {
         let (file, size) = (file.display(), space::human(bytes));
         writeln!(out, "no longer used, can be deleted: {file}, {size} on disk (an earlier form of a model above)")?;
     }
     Ok(())
 }
 
-/// Files of the models' folder that were made for an entry which is now served in another form, and their bytes.
-fn unused(workshop: &Workshop<'_>) -> Result<Vec<(PathBuf, u64)>> {
+/// Files of the models' folder that were made for an entry which is now served in another form, and their bytes; not the one that the
+/// settings name, nor one that an own entry stands on.
+fn unused(workshop: &Workshop<'_>, set: &str) -> Result<Vec<(PathBuf, u64)>> {
     let targets = workshop.library.entries().iter().map(|entry| workshop.target(entry)).collect::<Result<Vec<_>>>()?;
     let model = |file: &Path| {
         let (model, form) = file.file_name()?.to_str()?.strip_suffix(".gguf")?.rsplit_once('.')?;
         form.parse::<QuantType>().ok().map(|_| model.to_owned())
     };
     let served: Vec<String> = targets.iter().filter_map(|target| model(target)).collect();
+    let real = |file: &Path| file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let used: Vec<PathBuf> = targets.iter().map(PathBuf::as_path).chain([Path::new(set)]).map(real).collect();
     let Ok(folder) = std::fs::read_dir(workshop.library.dir()) else { return Ok(Vec::new()) };
     let mut found: Vec<_> = folder
         .flatten()
         .map(|file| file.path())
         // Only what has a record was made here: other files are their owner's.
-        .filter(|file| !targets.contains(file) && model(file).is_some_and(|model| served.contains(&model)))
+        .filter(|file| !used.contains(&real(file)) && model(file).is_some_and(|model| served.contains(&model)))
         .filter_map(|file| Library::record(&file).map(|record| (file, record.bytes)))
         .collect();
     found.sort();

@@ -101,8 +101,8 @@ async fn an_adapter_that_ships_is_found_and_can_be_turned_off() {
 
 #[tokio::test]
 async fn a_form_that_is_no_longer_served_is_listed_to_be_deleted_and_other_peoples_files_are_not() {
-    let house = House::new(&format!("base.path = {:?}", fixture("llama/hf-safetensors")));
-    let dir = &house.config.models.dir;
+    let mut house = House::new(&format!("base.path = {:?}", fixture("llama/hf-safetensors")));
+    let dir = house.config.models.dir.clone();
     for name in ["tiny.Q4_0.gguf", "tiny.mine.gguf", "other.Q4_0.gguf", "tiny.Q5_0.gguf"] {
         fs::write(dir.join(name), "x".repeat(2000)).unwrap();
     }
@@ -112,6 +112,8 @@ async fn a_form_that_is_no_longer_served_is_listed_to_be_deleted_and_other_peopl
     let listed = house.listed().await;
     let unused: Vec<_> = listed.lines().filter(|line| line.starts_with("no longer used")).collect();
     assert!(unused.len() == 1 && unused[0].contains("tiny.Q4_0.gguf, 2 kB on disk"), "{listed}");
+    house.config.model.name = dir.join("../models/tiny.Q4_0.gguf").display().to_string();
+    assert!(!house.listed().await.contains("no longer used"), "the settings name it");
 }
 
 #[tokio::test]

@@ -116,8 +116,8 @@ impl Engine for FakeEngine {
         state.busy.insert(request.owner);
         state.most_at_once = state.most_at_once.max(state.busy.len());
         let needed = {
-            let parts = request.prompt.prefix.iter().chain(request.prompt.turns.last().into_iter().flatten());
-            parts.chain(&request.prompt.tail).map(|piece| piece.text.chars().count()).sum()
+            let parts = request.prompt.prefix.iter().chain(&request.prompt.own).chain(&request.prompt.tail);
+            parts.chain(request.prompt.turns.last().into_iter().flatten()).map(|piece| piece.text.chars().count()).sum()
         };
         let available = state.context_chars;
         let too_long = available > 0 && needed > available;

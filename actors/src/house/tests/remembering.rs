@@ -113,3 +113,34 @@ fn a_danger_told_as_something_to_remember_is_answered_with_care() {
         assert!(kept(&world, ANN).await.is_empty());
     });
 }
+
+#[test]
+fn facts_that_leave_no_room_in_a_small_context_leave_the_prompt_oldest_first() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        remembers(&world, &["my sister is called Nadia", "I'm a nurse", "my cat is Momo"]).await;
+        world.talk(ANN, "hi").await;
+        // As many characters as with all three, less a few.
+        world.engine.context_chars(self::prompt(&world).chars().count() - 20);
+        world.talk(ANN, "hi").await;
+        assert_eq!(world.turns(ANN).len(), 4, "{:?}", world.read(ANN));
+        let prompt = prompt(&world);
+        assert!(prompt.contains("their cat is Momo") && !prompt.contains("Nadia"), "{prompt}");
+        assert_eq!(kept(&world, ANN).await.len(), 3);
+    });
+}
+
+#[test]
+fn a_danger_told_behind_a_stop_is_answered_with_care_after_the_stop() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.engine.pace(ms(2000));
+        world.says(ANN, "tell me a story");
+        pass_s(3).await;
+        world.asks(ANN, "stop", "i want to kill myself tonight");
+        pass_s(20).await;
+        let care = Safety::default().answer.trim().replace("{name}", "Arthur");
+        assert!(world.read(ANN).last().is_some_and(|last| care.ends_with(last.as_str())), "{:?}", world.read(ANN));
+        assert_eq!(world.store.unanswered(), 0);
+    });
+}
