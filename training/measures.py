@@ -14,7 +14,11 @@ COMFORT = re.compile(
     r"\b(sorry|hurts?|heavy|hard|rough|tough|awful|painful|unfair|lonely|miss|ache|aches|sad|scared|scary|angry|tired|exhaust\w*|"
     r"cruel|loss|grief|stings?|horrible|terrible|rotten|no wonder|makes sense|with you|listening|breathe|gentle)\b", re.I
 )
-LEAK = re.compile(r"<\|im_|###|\b(Person|User|Assistant|Instruction|You):|\{[a-z_]+\}|What you know about", re.I)
+# A speaker's label as templates write it, or at a line's start in any case: "I'd tell you: a picture" is a sentence.
+LEAK = re.compile(
+    r"(?i:<\|im_|###|\{[a-z_]+\}|what you know about)|\b(Person|User|Assistant|Instruction|You):|^\s*(?i:person|user|assistant|you):",
+    re.M,
+)
 
 # The second judge: patterns of how people console and rejoice. No model stands behind them, so unlike the bot's own emotion
 # scorer they have not chosen how the bot answers; and they were written before any reply had been judged by them.

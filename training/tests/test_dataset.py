@@ -205,6 +205,15 @@ def test_identity_meets_strangers_more_often_than_other_talks():
         assert all("{" not in text for _, text, _ in d.turns)
 
 
+def test_a_stranger_never_shares_the_job_or_city_that_the_person_tells():
+    turns = [("person", "I'm a Nurse in Lyon, and you?", None), ("friend", "I'm {a_job} in {city}, a different world from yours.", None)]
+    told = store.Dialogue("a", "GENERAL", "augmented-identity", "any", ["they used to be a farmer"], turns)
+    personas, rng = Personas(), random.Random(1)
+    personas.jobs, personas.cities = ["nurse", "farmer", "cook"], ["Lyon", "Oslo"]
+    replies = {fill(told, rng, personas, 0.0)[1].turns[1][1] for _ in range(50)}
+    assert replies == {"I'm a cook in Oslo, a different world from yours."}
+
+
 SPELLINGS = {"u": "you", "ur": "your", "yr": "your", "r": "are", "im": "i am", "i'm": "i am", "whats": "what is", "wats": "what is",
              "what's": "what is", "whos": "who is", "who's": "who is", "wat": "what", "pls": "please", "youre": "you are",
              "you're": "you are", "dont": "do not", "don't": "do not", "hows": "how is", "4": "for"}

@@ -51,6 +51,18 @@ def test_what_shares_joy(reply, joyful):
     assert measures.shares_joy(reply) is joyful
 
 
+@pytest.mark.parametrize("reply, leaks", [
+    ("You: hello", True),
+    ("Sure.\nperson: and you?", True),
+    ("I see. Person: and you?", True),
+    ("<|IM_end|>", True),
+    ("I'm {name}.", True),
+    ("I'd tell you: a picture of a grey sky.", False),
+])
+def test_a_leak_is_a_label_and_no_sentence(reply, leaks):
+    assert measures.leaks(reply) is leaks
+
+
 # Intervals.
 def test_a_paired_difference_is_surer_than_two_shares():
     rng = random.Random(1)
