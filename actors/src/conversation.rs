@@ -354,8 +354,12 @@ const FEW_TURNS: usize = 10;
 
 /// A turn of this moment.
 pub(crate) fn turn(role: Role, text: &str) -> Turn {
-    let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as i64);
-    Turn { role, text: text.to_owned(), mode: None, scores: None, at_ms }
+    Turn { role, text: text.to_owned(), mode: None, scores: None, at_ms: now_ms() }
+}
+
+/// Unix time in milliseconds.
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as i64)
 }
 
 /// The engine's name for a chat's lane.

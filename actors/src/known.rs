@@ -23,12 +23,8 @@ impl std::fmt::Debug for Fact {
 }
 
 /// The end of a prompt's system text: what is known about the person, as training wrote it. Empty where nothing is.
-pub fn line<S: AsRef<str>>(facts: &[S]) -> String {
-    if facts.is_empty() {
-        return String::new();
-    }
-    let facts: Vec<&str> = facts.iter().map(AsRef::as_ref).collect();
-    format!("\nWhat you know about the person: {}.", facts.join("; "))
+pub fn line(facts: &[String]) -> String {
+    if facts.is_empty() { String::new() } else { format!("\nWhat you know about the person: {}.", facts.join("; ")) }
 }
 
 /// One line without what would end it early: as it is kept and shown.
@@ -94,10 +90,10 @@ mod tests {
     #[test]
     fn the_line_is_the_one_that_training_wrote() {
         assert_eq!(
-            line(&["their dog is called Bruno", "they live alone"]),
+            line(&["their dog is called Bruno".to_owned(), "they live alone".to_owned()]),
             "\nWhat you know about the person: their dog is called Bruno; they live alone."
         );
-        assert_eq!(line::<&str>(&[]), "");
+        assert_eq!(line(&[]), "");
     }
 
     #[test]

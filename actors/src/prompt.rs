@@ -69,10 +69,7 @@ fn dolly(intro: &str, instruction: &str, known: &str, turns: &[Turn]) -> Prompt 
     };
     Prompt {
         prefix: vec![Piece::template(format!("{intro}\n\n### Instruction:\n{instruction}"))],
-        own: [Piece::plain(known), Piece::template("\n\n### Response:\n")]
-            .into_iter()
-            .filter(|p| !p.text.is_empty())
-            .collect(),
+        own: Piece::filled([Piece::plain(known), Piece::template("\n\n### Response:\n")]),
         turns: turns.iter().enumerate().map(|(index, turn)| line(index, turn)).collect(),
         tail: vec![Piece::template("\nYou:")],
     }

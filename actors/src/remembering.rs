@@ -1,11 +1,11 @@
 //! `/remember`: what a person asks the friend to keep in mind, shown and taken back by buttons.
 
-use crate::conversation::{Chat, Desk, turn};
+use crate::conversation::{Chat, Desk, now_ms};
 use crate::known::{Fact, LONGEST_CHARS, MOST, tidy};
 use crate::ports::Change;
 use crate::reception::DROP_FACT;
 use crate::texts::fill;
-use crate::types::{Button, Outgoing, Role};
+use crate::types::{Button, Outgoing};
 
 /// Most characters of a fact on its button.
 const LABEL_CHARS: usize = 32;
@@ -29,7 +29,7 @@ impl Desk {
             self.shown(&fill(&texts.remember_full, "most", &MOST.to_string()), facts)
         } else {
             // Its time is its key.
-            let at_ms = turn(Role::Person, "").at_ms.max(facts.iter().map(|fact| fact.at_ms + 1).max().unwrap_or(0));
+            let at_ms = now_ms().max(facts.iter().map(|fact| fact.at_ms + 1).max().unwrap_or(0));
             let kept = self.profile(chat, |profile| profile.facts.push(Fact { at_ms, text }));
             Change { out: self.say(&texts.remembered).out, ..kept }
         }

@@ -89,8 +89,8 @@ impl ChatTemplate {
     pub fn prompt(&self, shared: &str, own: &str, turns: &[(bool, &str)]) -> Prompt {
         let turn = |(friend, words): &(bool, &str)| (if *friend { &self.friend } else { &self.person }).pieces(words);
         Prompt {
-            prefix: pieces([Piece::template(&self.system.before), Piece::plain(shared)]),
-            own: pieces([Piece::plain(own), Piece::template(&self.system.after)]),
+            prefix: Piece::filled([Piece::template(&self.system.before), Piece::plain(shared)]),
+            own: Piece::filled([Piece::plain(own), Piece::template(&self.system.after)]),
             turns: turns.iter().map(turn).collect(),
             tail: vec![Piece::template(&self.tail)],
         }
@@ -99,13 +99,8 @@ impl ChatTemplate {
 
 impl Around {
     fn pieces(&self, words: &str) -> Vec<Piece> {
-        pieces([Piece::template(&self.before), Piece::plain(words), Piece::template(&self.after)])
+        Piece::filled([Piece::template(&self.before), Piece::plain(words), Piece::template(&self.after)])
     }
-}
-
-/// Those that hold anything.
-fn pieces<const N: usize>(pieces: [Piece; N]) -> Vec<Piece> {
-    pieces.into_iter().filter(|piece| !piece.text.is_empty()).collect()
 }
 
 fn render(

@@ -42,12 +42,13 @@ const LEAST_PREFILL: usize = 8;
 const LEAST_GENTLE: usize = 4;
 /// A long prompt may take this many times what decoding takes, where few wait and many decode.
 const BESIDE_DECODING: f64 = 1.2;
-/// And this share of the target is always there for it, where that is not much more than decoding takes.
+/// And this share of the target is always there for it, up to so many times what decoding takes.
 const LEAST_GENTLY: f64 = 0.08;
 const MOST_GENTLY: f64 = 1.5;
-/// A prompt is long if it would take more than so many steps, or has more tokens than anybody writes at once: a fast machine may
-/// compute those within the target, and yet the others would miss dozens of tokens.
+/// A prompt is long if it would take more than so many steps.
 const FEW_STEPS: usize = 4;
+/// Or if it has more tokens than anybody writes at once: a fast machine may compute those within the target, and yet the others
+/// would miss dozens of tokens.
 const LONG_TOKENS: usize = 512;
 /// Short prompts may always take this many times what decoding takes, however near to the target decoding alone is. With less
 /// they come in faster than they are computed, and the queue grows until few enough decode: in the benchmark's trace, 32 tokens
@@ -117,7 +118,8 @@ impl Pace {
     /// where prompts have had their time.
     ///
     /// They get what the target leaves beside decoding, and at least twice what decoding takes: in small pieces a prompt costs
-    /// half again as much, and whoever waits has nothing to read at all. Only a prompt that is long gets less while few wait, little more than decoding takes, so that the gaps of those who decode stay alike.
+    /// half again as much, and whoever waits has nothing to read at all. Only a long prompt gets less while few wait, little
+    /// more than decoding takes, so that the gaps of those who decode stay alike.
     pub fn prefill(&self, rows: usize, waiting: usize, piece: Piece) -> usize {
         if rows == 0 {
             return self.tokens(self.target, piece, self.most).max(LEAST_PREFILL).min(self.most);

@@ -51,6 +51,11 @@ impl Piece {
     pub fn plain(text: impl Into<String>) -> Self {
         Self { text: text.into(), special: false }
     }
+
+    /// Those of some pieces that hold anything.
+    pub fn filled<const N: usize>(pieces: [Self; N]) -> Vec<Self> {
+        pieces.into_iter().filter(|piece| !piece.text.is_empty()).collect()
+    }
 }
 
 /// A prompt in parts, so that the engine can share the first and shorten the second.

@@ -200,9 +200,12 @@ def fill(dialogue: Dialogue, rng: random.Random, personas: Personas, arthur: flo
     if dialogue.topic == "augmented-identity":
         arthur = min(arthur, ARTHUR_IN_IDENTITY)
     who = personas.arthur if dialogue.persona == "arthur" else personas.draw(rng, arthur)
-    # A stranger who shares the job or the city that the person tells would make "a different world from yours" untrue.
     said = " ".join([*dialogue.texts("person"), *dialogue.memory]).lower()
-    while who is not personas.arthur and any(re.search(rf"\b{re.escape(own)}\b", said) for own in (who.job.lower(), who.city.lower())):
+    shared = lambda: any(re.search(rf"\b{re.escape(own.lower())}\b", said) for own in (who.job, who.city))
+    # A stranger with the job or the city that the person tells would make "a different world from yours" untrue.
+    for _ in range(100):
+        if who is personas.arthur or not shared():
+            break
         who = personas.anybody(rng)
     turns = [(speaker, who.fill(text), emotion) for speaker, text, emotion in dialogue.turns]
     return who.intro, Dialogue(dialogue.id, dialogue.mode, dialogue.topic, dialogue.persona, dialogue.memory, turns)
