@@ -43,7 +43,8 @@ forms() {
     "$binary" models pull smollm2-135m-instruct >&2
     work=$(mktemp -d)
     trap 'rm -rf "$work"' RETURN
-    cat training/dialogues/*.jsonl | awk 'NR % 24 == 0' >"$work/dialogues.jsonl"
+    PYTHONPATH=$root/training "$("$root/scripts/training-python.sh")" -m dataset convert training/dialogues/*.txt --out "$work/all.jsonl" >&2
+    awk 'NR % 24 == 0' "$work/all.jsonl" >"$work/dialogues.jsonl"
     echo '| form | MB | loss | prefill | decode 1 | decode 8 | decode 32 |'
     echo '|---|---|---|---|---|---|---|'
     # With a + by the importance matrix, whose dialogues are not all others than these: its figures are a little too good.

@@ -7,16 +7,17 @@ import os
 from pathlib import Path
 
 import checkpoint
+from dataset import store
 
 HERE = Path(__file__).parent
 # What measures, and by what; neither tests nor texts about it.
-READ = (".py", ".toml", ".jsonl")
+READ = (".py", ".toml", ".jsonl", ".txt")
 
 
 def sources(dialogues: Path) -> list:
     """The files of the pipeline, and the dialogues' where they lie elsewhere."""
     own = [path for path in HERE.rglob("*") if path.suffix in READ and "tests" not in path.relative_to(HERE).parts]
-    other = [] if HERE in dialogues.resolve().parents else [path for path in dialogues.rglob("*.jsonl")] or [dialogues]
+    other = [] if HERE in dialogues.resolve().parents else store.files(dialogues) or [dialogues]
     return sorted(own) + sorted(other)
 
 

@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parent / "recipes"
 KNOWN = {
     "": {"template", "seed", "epochs", "max_tokens", "lora", "optimizer", "data", "finish", "keep"},
     "lora": {"r", "alpha", "dropout", "targets"},
-    "optimizer": {"lr", "weight_decay", "warm_up", "schedule", "clip", "batch_tokens", "batch", "accumulate"},
+    "optimizer": {"lr", "lr_end", "weight_decay", "warm_up", "schedule", "clip", "batch_tokens", "batch", "accumulate"},
     "data": {"arthur", "persona_chat", "weigh", "augment", "licence", "commercial", "train", "test", "most_test"},
     "finish": {"lr", "warm_up", "written", "augment", "topics"},
     "keep": {"every_steps"},

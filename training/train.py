@@ -43,7 +43,7 @@ class Data:
         self.chat = encode.Chat(tokenizer)
         if written:
             settings = {name: value for name, value in settings.items() if name not in ("train", "test")}
-        self.mixture = Mixture(written or ROOT / settings.get("train", WRITTEN), settings, chats)
+        self.mixture = Mixture(written or ROOT / settings.get("train", WRITTEN), settings, chats, (self.finish or {}).get("written", 0))
         recipes.check_origin(recipe, self.mixture.train)
         self.notes, self.sources = self.mixture.notes, self.mixture.sources()
         self.held = [self.encoded(example) for example in self.mixture.held_out()]
@@ -67,7 +67,9 @@ def rate(settings: dict, step: int, steps: int) -> float:
     if step < warm:
         return settings["lr"] * (step + 1) / warm
     done = (step - warm) / max(1, steps - warm)
-    return settings["lr"] * (0.5 * (1 + math.cos(math.pi * done)) if settings["schedule"] == "cosine" else 1 - done)
+    left = 0.5 * (1 + math.cos(math.pi * done)) if settings["schedule"] == "cosine" else 1 - done
+    end = settings.get("lr_end", 0.0)
+    return end + (settings["lr"] - end) * left
 
 
 def time_of(seconds: float) -> str:
@@ -116,10 +118,10 @@ class Run:
         return self.epochs[number]
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0; it rises and falls once more in the last stage."""
+        """The learning rate of a step, counted from 0; in the last stage it falls from the finish's own to 0."""
         if step < self.before_finish:
             return rate(self.settings, step, self.before_finish)
-        return rate(self.settings | self.recipe["finish"], step - self.before_finish, self.steps - self.before_finish)
+        return rate(self.settings | {"lr_end": 0.0} | self.recipe["finish"], step - self.before_finish, self.steps - self.before_finish)
 
     def step(self, number: int, group: list, lr: float) -> tuple:
         """One optimizer step: (mean loss, tokens). The mean is over the counted tokens of the whole step."""
@@ -220,7 +222,7 @@ def options_of(arguments):
     parser.add_argument("--recipe", default="smollm2", help="a name in training/recipes, or a .toml")
     parser.add_argument("--base", type=Path, default=SHIPPED, help="a .gguf or a Hugging Face folder")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; one that is there is gone on with")
-    parser.add_argument("--dialogues", type=Path, help="JSONL, or a folder of it; default: the recipe's, else training/dialogues")
+    parser.add_argument("--dialogues", type=Path, help="a .txt or .jsonl, or a folder of them; default: the recipe's, else training/dialogues")
     parser.add_argument("--persona-chat", type=Path, default=os.environ.get("DIALOGUE_DATA") or None, help="default: DIALOGUE_DATA")
     parser.add_argument("--seed", type=int, help="instead of the recipe's")
     parser.add_argument("--threads", type=int, help="default: all cores")

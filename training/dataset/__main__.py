@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import gates, kind, reference, store, textform
+from . import gates, kind, reference, store
 from .overlap import Overlap
 from .problem import Problem
 from .prompts import ROOT
@@ -13,15 +13,20 @@ from .split import split
 
 
 def convert(options) -> None:
-    dialogues = textform.convert(options.files)
     overlap = Overlap()
-    left = [(d, overlap.of(d)) for d in dialogues]
-    for dialogue, texts in left:
-        if texts:
+    dialogues = sorted((d for file in options.files for d in store.read(file)), key=lambda d: (d.mode, d.topic))
+    kept = []
+    for dialogue in dialogues:
+        if texts := overlap.of(dialogue):
             print(f"left out: {dialogue.id}, as an evaluation set holds “{texts[0]}”")
-    kept = [d for d, texts in left if not texts]
-    for mode in store.MODES:
-        store.write(options.out / f"{mode.lower()}.jsonl", [d for d in kept if d.mode == mode])
+        else:
+            kept.append(dialogue)
+    if options.out.suffix == store.JSONL:
+        store.write(options.out, kept)
+    else:
+        for mode in store.MODES:
+            path, chosen = options.out / f"{mode.lower()}{store.TEXT}", [d for d in kept if d.mode == mode]
+            store.write(path, chosen) if chosen else path.unlink(missing_ok=True)
     print(f"{len(kept)} dialogues written to {options.out}")
 
 
@@ -67,9 +72,9 @@ def main(arguments=None) -> int:
         made.set_defaults(run=run)
         return made
 
-    made = command("convert", convert, help="hand-written text to JSONL")
+    made = command("convert", convert, help="sorts sets into one, without what touches an evaluation set")
     made.add_argument("files", nargs="+", type=Path)
-    made.add_argument("--out", type=Path, required=True, help="folder; its general, warm, flirt and fix.jsonl are replaced")
+    made.add_argument("--out", type=Path, required=True, help="FILE.jsonl, or a folder whose general, warm, flirt and fix.txt are replaced")
     for name, run, text in (("report", show_report, "what a set is like"), ("gates", run_gates, "the quality gates")):
         made = command(name, run, help=text)
         made.add_argument("path", nargs="?", type=Path, default=ROOT / "training/dialogues")
@@ -89,4 +94,5 @@ def main(arguments=None) -> int:
     return 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,5 @@
-"""Dialogues as JSONL, one a line, checked as they are read: an error names file, line, and what is wrong with it.
+"""Dialogues in files, checked as they are read: an error names file, line, and what is wrong with it. A .txt is in the text form
+(textform.py); whatever else is JSONL, one a line:
 
     {"id": "fix-exam-1", "mode": "FIX", "topic": "exam", "persona": "any", "memory": ["they study law"],
      "turns": [{"who": "person", "text": "failed again", "emotion": "sadness"}, {"who": "friend", "text": "Oh no. …"}]}
@@ -9,12 +10,14 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import textform
 from .problem import Problem
 
 MODES = ("GENERAL", "WARM", "FLIRT", "FIX")
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 PLACEHOLDERS = {"name", "age", "job", "a_job", "city"}
 LONGEST_TEXT = 2000
+TEXT, JSONL = ".txt", ".jsonl"
 
 
 @dataclass
@@ -95,19 +98,17 @@ def check_turn(number: int, turn) -> tuple:
 
 
 def read(path: Path, most_errors: int = 5) -> list:
-    """Reads a JSONL file; all its faults (the first few) are told at once."""
+    """Reads a file; all its faults (the first few) are told at once."""
     dialogues, faults, seen = [], [], {}
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise Problem(f"{path} cannot be read: {error.strerror}", "Name a JSONL file, or a folder of them.") from None
+        raise Problem(f"{path} cannot be read: {error.strerror}", "Name a file of dialogues (.txt or .jsonl), or a folder of them.") from None
     except UnicodeDecodeError as error:
         raise Problem(f"{path} is not UTF-8 (byte {error.start})", "Save it as UTF-8.") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, take in entries(path, text):
         try:
-            dialogue = check(json.loads(line))
+            dialogue = check(take())
             if dialogue.id in seen:
                 raise ValueError(f"id `{dialogue.id}` is already on line {seen[dialogue.id]}")
             seen[dialogue.id] = number
@@ -120,20 +121,32 @@ def read(path: Path, most_errors: int = 5) -> list:
         more = [f"… and {len(faults) - most_errors} more"] if len(faults) > most_errors else []
         raise Problem(faults[0], *faults[1:most_errors], *more, "Mend or remove these lines; `python -m dataset report FILE` checks again.")
     if not dialogues:
-        raise Problem(f"{path} holds no dialogue", "One JSON object a line; training/README.md shows one.")
+        raise Problem(f"{path} holds no dialogue", "training/README.md shows both forms.")
     return dialogues
 
 
+def entries(path: Path, text: str) -> list:
+    """[(line, what makes the parsed object)]: a JSON line can still be broken."""
+    if path.suffix == TEXT:
+        return [(entry["line"], lambda entry=entry: entry) for entry in textform.parse(path, text)]
+    return [(number, lambda line=line: json.loads(line)) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def files(folder: Path) -> list:
+    """The files of dialogues in a folder, in the order of their names."""
+    return sorted(path for path in folder.glob("*") if path.suffix in (TEXT, JSONL))
+
+
 def read_all(where: Path) -> list:
-    """Reads a file, or all *.jsonl of a folder in the order of their names."""
+    """Reads a file, or all of a folder."""
     if not where.is_dir():
         return read(where)
-    files = sorted(where.glob("*.jsonl"))
-    if not files:
-        raise Problem(f"{where} holds no *.jsonl", "Name a folder with dialogues, such as training/dialogues.")
-    return [dialogue for file in files for dialogue in read(file)]
+    if not (found := files(where)):
+        raise Problem(f"{where} holds neither *.txt nor *.jsonl", "Name a folder with dialogues, such as training/dialogues.")
+    return [dialogue for file in found for dialogue in read(file)]
 
 
 def write(path: Path, dialogues: list) -> None:
+    form = textform.text_of if path.suffix == TEXT else lambda dialogue: dialogue.as_json() + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(dialogue.as_json() + "\n" for dialogue in dialogues), encoding="utf-8")
+    path.write_text("".join(form(dialogue) for dialogue in dialogues), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The form in which dialogues are written by hand, for people rather than programs:
+"""The form in which dialogues are written by hand and kept, for people rather than programs:
 
     # FIX | exam-failed | any | memory: their sister is called Nadia; they study law
     P sadness: failed my exam. again
@@ -9,24 +9,29 @@ import re
 from pathlib import Path
 
 from .problem import Problem
-from .store import check
+
+MEMORY = "memory:"
 
 
-def parse(path: Path) -> list:
-    """The dialogues of a text file, as the objects that store.check takes, each with the line it begins on."""
-    entries, current = [], None
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+def parse(path: Path, text: str) -> list:
+    """The dialogues of a text file, as the objects that store.check takes, each with the line it begins on. Ids are made of mode,
+    topic and a number."""
+    entries, current, used = [], None, {}
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         if line.startswith("# "):
             current = header(path, number, line[2:])
+            stem = f"{current['mode'].lower()}-{current['topic']}"
+            used[stem] = used.get(stem, 0) + 1
+            current["id"] = f"{stem}-{used[stem]}"
             entries.append(current)
             continue
-        found = re.match(r"(?:P (\w+)|F): (.+)$", line)
+        found = re.match(r"(?:P(?: (\w+))?|F): (.+)$", line)
         if not found or current is None:
             raise Problem(f"{path}:{number}: this is neither a header nor a turn: {line[:60]}",
                           "A header is `# MODE | topic | any`, a turn `P joy: words` or `F: words`.")
-        who = "person" if found[1] else "friend"
+        who = "person" if line.startswith("P") else "friend"
         turn = {"who": who, "text": " ".join(found[2].split())}
         current["turns"].append(turn | ({"emotion": found[1]} if found[1] else {}))
     return entries
@@ -34,24 +39,21 @@ def parse(path: Path) -> list:
 
 def header(path: Path, number: int, text: str) -> dict:
     parts = [part.strip() for part in text.split("|")]
-    if len(parts) < 3 or (len(parts) > 3 and not parts[3].lower().startswith("memory:")):
+    if not 3 <= len(parts) <= 4 or (len(parts) == 4 and not parts[3].lower().startswith(MEMORY)):
         raise Problem(f"{path}:{number}: not a header: {text[:60]}", "Write `# MODE | topic | any or arthur | memory: fact; fact`.")
-    facts = parts[3][len("memory:"):] if len(parts) > 3 else ""
+    facts = parts[3][len(MEMORY):] if len(parts) > 3 else ""
     memory = [fact.strip().rstrip(".") for fact in facts.split(";") if fact.strip()]
     return {"line": number, "mode": parts[0], "topic": parts[1], "persona": parts[2], "memory": memory, "turns": []}
 
 
-def convert(paths: list) -> list:
-    """Dialogues of these files, sorted by mode and topic; ids are made of both and a number."""
-    entries = [(path, entry) for path in paths for entry in parse(path)]
-    entries.sort(key=lambda pair: (pair[1]["mode"], pair[1]["topic"]))
-    dialogues, used = [], {}
-    for path, entry in entries:
-        stem = f"{entry['mode'].lower()}-{entry['topic']}"
-        used[stem] = used.get(stem, 0) + 1
-        line = entry.pop("line")
-        try:
-            dialogues.append(check({"id": f"{stem}-{used[stem]}"} | entry))
-        except ValueError as error:
-            raise Problem(f"{path}:{line}: {error}", "Mend this dialogue.") from None
-    return dialogues
+def text_of(dialogue) -> str:
+    """A dialogue in this form, a blank line after it."""
+    fields = [dialogue.mode, dialogue.topic, dialogue.persona]
+    if dialogue.memory:
+        fields.append(f"{MEMORY} {'; '.join(dialogue.memory)}")
+    if dialogue.intro or any("|" in field for field in fields) or any(";" in fact for fact in dialogue.memory):
+        raise Problem(f"dialogue `{dialogue.id}` does not fit the text form: it has an intro, a `|`, or a `;` in a fact", "Keep it as JSONL.")
+    turns = []
+    for who, text, emotion in dialogue.turns:
+        turns.append(f"{'P' if who == 'person' else 'F'}{f' {emotion}' if emotion else ''}: {' '.join(text.split())}\n")
+    return f"# {' | '.join(fields)}\n{''.join(turns)}\n"

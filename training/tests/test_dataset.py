@@ -7,7 +7,8 @@ import re
 import pytest
 
 import tiny
-from dataset import kind, persona_chat, reference, store, textform
+from dataset import kind, persona_chat, reference, store
+from dataset.__main__ import main
 from dataset.augment import FORMS, LISTS, fill, make, messy, put
 from dataset.mixture import Mixture
 from dataset.near import Near, plain
@@ -42,20 +43,45 @@ def test_a_bad_line_is_named_with_what_is_wrong(tmp_path, line, told):
     assert told in str(raised.value) and "set.jsonl:2" in str(raised.value)
 
 
-def test_what_is_written_reads_back(tmp_path):
+@pytest.mark.parametrize("suffix", [".jsonl", ".txt"])
+def test_what_is_written_reads_back(tmp_path, suffix):
     first = store.read(tiny.write_dialogues(tmp_path / "a.jsonl"))
-    store.write(tmp_path / "b.jsonl", first)
-    assert store.read(tmp_path / "b.jsonl") == first
+    store.write(tmp_path / f"b{suffix}", first)
+    again = store.read(tmp_path / f"b{suffix}")
+    content = lambda dialogues: [(d.mode, d.topic, d.persona, d.memory, d.turns) for d in dialogues]
+    assert content(again) == content(first) and len({d.id for d in again}) == len(first)
+
+
+@pytest.mark.parametrize("field", [{"memory": ["a; b"]}, {"topic": "a | b"}, {"intro": "You are Ada."}])
+def test_what_the_text_form_cannot_hold_is_refused(tmp_path, field):
+    with pytest.raises(Problem, match="does not fit the text form"):
+        store.write(tmp_path / "a.txt", [store.check(entry(**field))])
 
 
 def test_the_text_form_and_its_faults(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("# FIX | exam-failed | any | memory: they study law; they nap.\nP sadness: failed\nF: Oh no. All of it?\n")
-    made = textform.convert([path])[0]
+    made = store.read(path)[0]
     assert (made.id, made.memory, made.turns[0]) == ("fix-exam-failed-1", ["they study law", "they nap"], ("person", "failed", "sadness"))
-    path.write_text("# FIX | exam | any\nP sadness: failed\nG: what\n")
-    with pytest.raises(Problem, match="a.txt:3"):
-        textform.convert([path])
+    for wrong, told in (("# FIX | exam | any\nP sadness: failed\nG: what\n", "a.txt:3: this is neither a header nor a turn"),
+                        ("# FIX | exam\nP: failed\n", "a.txt:1: not a header"),
+                        ("\n# SAD | exam | any\nP: failed\nF: no!\n", "a.txt:2: mode `SAD` is unknown"),
+                        ("P: failed\n", "a.txt:1: this is neither")):
+        path.write_text(wrong)
+        with pytest.raises(Problem, match=told):
+            store.read(path)
+
+
+def test_sets_become_one_and_what_touches_an_evaluation_set_is_left_out(tmp_path, capsys):
+    probe = json.loads((FOLDER / "memory.jsonl").read_text().splitlines()[0])
+    (tmp_path / "a.txt").write_text(f"# FIX | exam | any | memory: {probe['memory'][0]}\nP: failed\nF: Oh no.\n\n"
+                                    "# WARM | cake | any\nP joy: it rose!\nF: A tall one?\n")
+    files = [str(tmp_path / "a.txt"), str(tiny.write_dialogues(tmp_path / "b.jsonl"))]
+    for out, found in (("made", tmp_path / "made"), ("made.jsonl", tmp_path / "made.jsonl")):
+        assert main(["convert", *files, "--out", str(tmp_path / out)]) == 0
+        made = store.read_all(found)
+        assert len(made) == len(tiny.dialogues()) + 1 and "cake" in {d.topic for d in made}
+    assert "left out: fix-exam-1" in capsys.readouterr().out
 
 
 def write_raw(folder):
@@ -248,5 +274,10 @@ def test_an_epoch_is_decided_by_its_seed_and_shares_nothing_with_what_is_held_ou
     assert one.epoch(1, 0) == two.epoch(1, 0) != one.epoch(1, 1)
     assert "Synthetic-Persona-Chat skipped" in one.notes[0]
     train, test = split(store.read(path))
+    # What the last stage brings, an epoch has not shown.
+    later = Mixture(path, settings, kept_back=6)
+    last = [e.id for e in later.finish(1, {"written": 6})]
+    shown = {e.id for e in later.epoch(1, 0)}
+    assert len(set(last)) == 6 and not set(last) & shown and {d.id for d in train} <= shown | set(last)
     assert test and not {d.topic for d in train} & {d.topic for d in test}
     assert [e.id for e in one.held_out()] == [d.id for d in test]

@@ -126,7 +126,7 @@ def related(layer):
     """How often a written reply is more like its own message than like another of the same mode."""
     wins = []
     for mode in ("fix", "warm"):
-        pairs = [[text for _, text, _ in d.turns[:2]] for d in store.read(ROOT / f"training/dialogues/{mode}.jsonl")[::4][:30]]
+        pairs = [[text for _, text, _ in d.turns[:2]] for d in store.read(ROOT / f"training/dialogues/{mode}.txt")[::4][:30]]
         encoder = embedding.Encoder([said for said, _ in pairs], layer=layer)
         wins += [encoder.cosine(said, reply) > encoder.cosine(other, reply) for said, reply in pairs for other, _ in pairs if other != said]
     return sum(wins) / len(wins)
@@ -285,7 +285,7 @@ def test_what_was_measured_is_kept_until_something_changes(evaluated, tmp_path, 
 def test_the_key_holds_the_pipeline_and_dialogues_from_elsewhere(tmp_path):
     (tmp_path / "mine.jsonl").write_text("{}")
     own = {path.name for path in kept.sources(ROOT / "training/dialogues")}
-    assert {"measures.py", "openings.jsonl", "fix.jsonl", "augment.toml"} <= own and "test_evaluate.py" not in own
+    assert {"measures.py", "openings.jsonl", "fix.txt", "augment.toml"} <= own and "test_evaluate.py" not in own
     assert (tmp_path / "mine.jsonl") in kept.sources(tmp_path) and (tmp_path / "mine.jsonl") in kept.sources(tmp_path / "mine.jsonl")
 
 
