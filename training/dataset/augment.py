@@ -17,7 +17,7 @@ ASKS_BACK = 0.4
 ARTHUR_IN_IDENTITY = 0.25
 # What is asked about the friend, and how often against the others: a stranger's job comes hardest. With more about being a bot,
 # "what are you by trade" is answered with "I'm a bot" too.
-TOPICS = {"job": 5, "bot": 2, "name": 2, "city": 3, "age": 3, "who": 1}
+TOPICS = {"job": 5, "bot": 2, "name": 3, "city": 3, "age": 3, "who": 1}
 # The forms of a topic. `…_told` ones say the person's own first, so that it isn't echoed as the friend's.
 FORMS = {
     "job": ("job", "job", "job_told"),
