@@ -43,8 +43,8 @@ forms() {
     "$binary" models pull smollm2-135m-instruct >&2
     work=$(mktemp -d)
     trap 'rm -rf "$work"' RETURN
-    PYTHONPATH=$root/training "$("$root/scripts/training-python.sh")" -m dataset convert training/dialogues/*.txt --out "$work/all.jsonl" >&2
-    awk 'NR % 24 == 0' "$work/all.jsonl" >"$work/dialogues.jsonl"
+    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$root/training python3 -c 'import sys, pathlib, dataset.store as store
+store.write(pathlib.Path(sys.argv[2]), store.read_all(pathlib.Path(sys.argv[1]))[23::24])' training/dialogues "$work/dialogues.jsonl"
     echo '| form | MB | loss | prefill | decode 1 | decode 8 | decode 32 |'
     echo '|---|---|---|---|---|---|---|'
     # With a + by the importance matrix, whose dialogues are not all others than these: its figures are a little too good.

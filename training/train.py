@@ -33,7 +33,7 @@ class Data:
 
     def __init__(self, recipe: dict, tokenizer, written: Path | None, chats: Path | None):
         self.most, settings = recipe["max_tokens"], recipe["data"]
-        self.epochs, self.finish = recipe["epochs"], recipe.get("finish")
+        self.epochs = recipe["epochs"]
         self.mixture, self.fixed = None, None
         if recipe["template"] == "text":
             paths = [ROOT / settings[side] for side in ("train", "test") if side in settings]
@@ -43,7 +43,7 @@ class Data:
         self.chat = encode.Chat(tokenizer)
         if written:
             settings = {name: value for name, value in settings.items() if name not in ("train", "test")}
-        self.mixture = Mixture(written or ROOT / settings.get("train", WRITTEN), settings, chats, (self.finish or {}).get("written", 0))
+        self.mixture = Mixture(written or ROOT / settings.get("train", WRITTEN), settings, chats, recipe.get("finish"))
         recipes.check_origin(recipe, self.mixture.train)
         self.notes, self.sources = self.mixture.notes, self.mixture.sources()
         self.held = [self.encoded(example) for example in self.mixture.held_out()]
@@ -54,7 +54,7 @@ class Data:
     def epoch(self, seed: int, number: int) -> list:
         if self.fixed is not None:
             return self.fixed
-        examples = self.mixture.epoch(seed, number) if number < self.epochs else self.mixture.finish(seed, self.finish)
+        examples = self.mixture.epoch(seed, number) if number < self.epochs else self.mixture.last_stage(seed)
         made = [self.encoded(example) for example in examples]
         if not any(example.counted() for example in made):
             raise Problem(f"within {self.most} tokens no reply is left to learn from", "Raise max_tokens in the recipe, or look at the dialogues.")

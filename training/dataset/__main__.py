@@ -22,7 +22,7 @@ def convert(options) -> None:
         else:
             kept.append(dialogue)
     if options.out.suffix == store.JSONL:
-        store.write(options.out, kept)
+        store.write(options.out, store.named(kept))
     else:
         for mode in store.MODES:
             path, chosen = options.out / f"{mode.lower()}{store.TEXT}", [d for d in kept if d.mode == mode]

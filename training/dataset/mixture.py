@@ -31,11 +31,11 @@ def weight(dialogue) -> int:
 
 class Mixture:
     """`data` is the recipe's [data] table; `persona_chat_folder` may be None. `notes` tells what was left out, and why. Held out is
-    the recipe's own test set, else a tenth of the topics. `kept_back` written dialogues of an epoch are first seen in the last
-    stage."""
+    the recipe's own test set, else a tenth of the topics. `finish` is its [finish] table, whose written dialogues are kept back
+    from the epochs."""
 
-    def __init__(self, written: Path, data: dict, persona_chat_folder: Path | None = None, kept_back: int = 0):
-        self.data, self.notes, self.kept_back = data, [], kept_back
+    def __init__(self, written: Path, data: dict, persona_chat_folder: Path | None = None, finish: dict | None = None):
+        self.data, self.notes, self.finish = data, [], finish or {}
         self.personas, self.modes = Personas(), shipped_persona()["modes"]
         self.overlap = Overlap()
         everything = read_all(written)
@@ -64,21 +64,24 @@ class Mixture:
     def epoch(self, seed: int, number: int) -> list:
         """The examples of one epoch, in a fixed order; shuffling is the batcher's."""
         rng = random.Random(f"{seed}/{number}")
-        later = {d.id for d in self.last(seed)} if self.kept_back else set()
+        # By identity: two files in the text form may give the same id.
+        later = {id(d) for d in self.kept_back(seed)}
         times = weight if self.data.get("weigh", True) else lambda _: 1
-        dialogues = [d for d in self.train if d.id not in later for _ in range(times(d))]
+        dialogues = [d for d in self.train if id(d) not in later for _ in range(times(d))]
         dialogues += augment.make(rng, self.train, self.data.get("augment", {}), self.overlap)
         dialogues += self.chats
         return [self.example(d, rng, self.data.get("arthur", 0.4)) for d in dialogues]
 
-    def last(self, seed: int) -> list:
+    def kept_back(self, seed: int) -> list:
         """The written dialogues of the last stage; never more than a half, so that an epoch holds something."""
-        return random.Random(f"{seed}/last").sample(self.train, min(self.kept_back, len(self.train) // 2))
+        return random.Random(f"{seed}/last").sample(self.train, min(self.finish.get("written", 0), len(self.train) // 2))
 
-    def finish(self, seed: int, settings: dict) -> list:
+    def last_stage(self, seed: int) -> list:
         """The examples of a recipe's last short stage, its [finish]."""
+        settings = self.finish
         rng = random.Random(f"{seed}/finish")
-        dialogues = self.last(seed) + augment.make(rng, self.train, settings.get("augment", {}), self.overlap, settings.get("topics", augment.TOPICS))
+        dialogues = self.kept_back(seed)
+        dialogues += augment.make(rng, self.train, settings.get("augment", {}), self.overlap, settings.get("topics", augment.TOPICS))
         return [self.example(d, rng, self.data.get("arthur", 0.4)) for d in dialogues]
 
     def held_out(self) -> list:

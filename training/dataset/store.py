@@ -5,9 +5,10 @@
      "turns": [{"who": "person", "text": "failed again", "emotion": "sadness"}, {"who": "friend", "text": "Oh no. …"}]}
 """
 
+import itertools
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import textform
@@ -144,6 +145,17 @@ def read_all(where: Path) -> list:
     if not (found := files(where)):
         raise Problem(f"{where} holds neither *.txt nor *.jsonl", "Name a folder with dialogues, such as training/dialogues.")
     return [dialogue for file in found for dialogue in read(file)]
+
+
+def named(dialogues: list) -> list:
+    """Those whose id another has already get one of their own: files in the text form number their dialogues each for itself."""
+    used, made = set(), []
+    for dialogue in dialogues:
+        free = (f"{dialogue.id}-{number}" for number in itertools.count(2))
+        name = dialogue.id if dialogue.id not in used else next(name for name in free if name not in used)
+        used.add(name)
+        made.append(replace(dialogue, id=name))
+    return made
 
 
 def write(path: Path, dialogues: list) -> None:

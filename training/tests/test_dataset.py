@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,8 @@ def test_what_is_written_reads_back(tmp_path, suffix):
     again = store.read(tmp_path / f"b{suffix}")
     content = lambda dialogues: [(d.mode, d.topic, d.persona, d.memory, d.turns) for d in dialogues]
     assert content(again) == content(first) and len({d.id for d in again}) == len(first)
+    # The text form makes ids of its own.
+    assert again == first or suffix == ".txt"
 
 
 @pytest.mark.parametrize("field", [{"memory": ["a; b"]}, {"topic": "a | b"}, {"intro": "You are Ada."}])
@@ -82,6 +85,9 @@ def test_sets_become_one_and_what_touches_an_evaluation_set_is_left_out(tmp_path
         made = store.read_all(found)
         assert len(made) == len(tiny.dialogues()) + 1 and "cake" in {d.topic for d in made}
     assert "left out: fix-exam-1" in capsys.readouterr().out
+    # Files of the text form number their dialogues each for itself.
+    assert main(["convert", files[0], files[0], "--out", str(tmp_path / "twice.jsonl")]) == 0
+    assert [d.id for d in store.read(tmp_path / "twice.jsonl")] == ["warm-cake-1", "warm-cake-1-2"]
 
 
 def write_raw(folder):
@@ -274,10 +280,18 @@ def test_an_epoch_is_decided_by_its_seed_and_shares_nothing_with_what_is_held_ou
     assert one.epoch(1, 0) == two.epoch(1, 0) != one.epoch(1, 1)
     assert "Synthetic-Persona-Chat skipped" in one.notes[0]
     train, test = split(store.read(path))
-    # What the last stage brings, an epoch has not shown.
-    later = Mixture(path, settings, kept_back=6)
-    last = [e.id for e in later.finish(1, {"written": 6})]
-    shown = {e.id for e in later.epoch(1, 0)}
-    assert len(set(last)) == 6 and not set(last) & shown and {d.id for d in train} <= shown | set(last)
     assert test and not {d.topic for d in train} & {d.topic for d in test}
     assert [e.id for e in one.held_out()] == [d.id for d in test]
+
+
+def test_the_last_stage_brings_dialogues_that_the_epoch_has_not_shown(tmp_path):
+    entries = store.read(tiny.write_dialogues(tmp_path / "a.jsonl"))
+    # Two files of the text form, in which other dialogues have the same ids.
+    (tmp_path / "set").mkdir()
+    for name, turn in (("a.txt", "hello"), ("b.txt", "good evening")):
+        store.write(tmp_path / "set" / name, [replace(d, turns=[("person", f"{turn}, {d.id} here", None), *d.turns[1:]]) for d in entries])
+    mixture = Mixture(tmp_path / "set", {"persona_chat": 0}, finish={"written": 6})
+    said = lambda examples: [e.turns[0][1] for e in examples]
+    last, shown = said(mixture.last_stage(1)), said(mixture.epoch(1, 0))
+    assert len(set(last)) == 6 and not set(last) & set(shown)
+    assert sorted(last + shown) == sorted(d.turns[0][1] for d in mixture.train)

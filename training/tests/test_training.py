@@ -83,22 +83,25 @@ def test_a_long_talk_loses_its_oldest_turns(llama):
 def test_a_last_stage_has_its_own_talks_and_its_own_rate(tmp_path, ready):
     recipe = tmp_path / "r.toml"
     recipe.write_text(recipe.read_text().replace("epochs = 8", "epochs = 1") + "[finish]\nlr = 3e-3\nwarm_up = 1\naugment = { identity = 12 }\ntopics = { who = 1 }\n")
-    old = recipe.read_text()
     assert train.main([*ready, "--out", str(tmp_path / "whole")]) == 0
     with (tmp_path / "whole" / "curve.csv").open() as file:
         rows = [(row["epoch"], float(row["lr"])) for row in csv.DictReader(file)]
     rates = {stage: [lr for epoch, lr in rows if epoch == stage] for stage in ("1", "2")}
     assert max(rates["1"]) == 1e-2 and max(rates["2"]) == rates["2"][0] == 3e-3, rates
-    recipe.write_text(recipe.read_text().replace("lr = 1e-2", "lr = 1e-2\nlr_end = 3e-3").replace("warm_up = 1\naugment", "warm_up = 0\naugment"))
-    falling = train.Run(recipes.read(str(recipe)), train.options_of([*ready, "--out", str(tmp_path / "falling")]))
-    rates = [falling.rate(step) for step in range(falling.steps)]
-    assert rates[falling.before_finish] == 3e-3 and all(a >= b for a, b in zip(rates[3:], rates[4:])), rates
-    recipe.write_text(old)
     # Stopped within it, the same command goes on to the same curve.
     steps = len(rows) - 1
     assert train.main([*ready, "--out", str(tmp_path / "parts"), "--max-steps", str(steps - 1)]) == 0
     assert train.main([*ready, "--out", str(tmp_path / "parts")]) == 0
     assert [row[3] for row in curve(tmp_path / "parts")] == [row[3] for row in curve(tmp_path / "whole")]
+
+
+def test_the_rate_falls_on_into_a_last_stage_from_where_the_epochs_end(tmp_path, ready):
+    recipe = tmp_path / "r.toml"
+    text = recipe.read_text().replace("epochs = 8", "epochs = 1").replace("lr = 1e-2", "lr = 1e-2\nlr_end = 3e-3")
+    recipe.write_text(text + "[finish]\nlr = 3e-3\nwarm_up = 0\naugment = { identity = 12 }\n")
+    run = train.Run(recipes.read(str(recipe)), train.options_of([*ready, "--out", str(tmp_path / "run")]))
+    rates = [run.rate(step) for step in range(run.steps)]
+    assert rates[run.before_finish] == 3e-3 and all(a >= b for a, b in zip(rates[3:], rates[4:])), rates
 
 
 def test_a_last_stage_of_a_recipe_for_plain_text_is_refused(tmp_path):
