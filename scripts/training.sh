@@ -17,12 +17,26 @@ export PYTHONPATH="$root/training" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 case $command in
     train)
         python=$("$root/scripts/training-python.sh")
-        run="$root/target/training-run/friend"
-        "$python" -m dataset gates
+        # Dialogues, a base or a folder of one's own make an adapter of one's own: only the friend's replaces the shipped one.
+        run="$root/target/training-run/friend" own='' before=''
+        for argument in "$@"; do
+            case $argument in
+                -h | --help) exec "$python" training/train.py --help ;;
+                --out=*) run=${argument#*=} own=yes ;;
+                --out | --dialogues | --dialogues=* | --base | --base=* | --recipe | --recipe=*) own=yes ;;
+            esac
+            [[ $before != --out ]] || run=$argument
+            before=$argument
+        done
+        [[ $own ]] || "$python" -m dataset gates
         # The file that is served, on whose weights the adapter is trained, is made of the one that was fetched.
         "$binary" models pull smollm2-135m-instruct
         "$python" training/train.py --out "$run" "$@"
-        "$python" training/export.py "$run" --binary "$binary"
+        if [[ $own ]]; then
+            say "trained in $run; an adapter for the bot is made of it by: $python training/export.py $run --output mine.gguf --name mine"
+        else
+            "$python" training/export.py "$run" --binary "$binary"
+        fi
         ;;
     test)
         python=$("$root/scripts/training-python.sh")

@@ -1,7 +1,7 @@
 //! Written conversations beside a model: how likely it finds the friend's replies, and what it would reply itself.
 //!
 //! Prompts are written as the bot writes them (persona, mode, template), answers drawn by the same engine. What is known
-//! about a person has a line of its own here, for adapters that are trained to use it; the bot does not fill one yet.
+//! about a person has a line of its own, as `/remember` fills it in the bot.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -18,6 +18,16 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def identity(base: Path) -> str:
+    """The sha256 of a base: of the GGUF, or of the weights and settings in a folder."""
+    if base.is_file():
+        return sha256(base)
+    digest = hashlib.sha256()
+    for path in sorted(path for path in base.glob("*") if path.suffix in (".safetensors", ".bin", ".json")):
+        digest.update(f"{path.name} {sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
 def load(base: Path, bf16: bool = False):
     """(model in eval state, tokenizer with `chat_template` where the base has one)."""
     import torch

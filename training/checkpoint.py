@@ -8,6 +8,8 @@ from pathlib import Path
 from dataset.problem import Problem
 
 NAME = "checkpoint.pt"
+# Where the name of what differs would not be understood.
+OTHER = {"settings": "other settings of its recipe", "data": "other dialogues", "steps": "another number of steps"}
 
 
 def save(folder: Path, model, optimizer, state: dict) -> None:
@@ -15,6 +17,8 @@ def save(folder: Path, model, optimizer, state: dict) -> None:
 
     adapter = {name: value.detach().cpu() for name, value in model.named_parameters() if value.requires_grad}
     content = {"adapter": adapter, "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state(), "state": state}
+    if torch.cuda.is_available():
+        content["cuda_rng"] = torch.cuda.get_rng_state_all()
     write(folder / NAME, lambda path: torch.save(content, path))
 
 
@@ -58,11 +62,14 @@ def load(folder: Path, model, optimizer, wanted: dict) -> dict | None:
     except Exception as error:  # whatever a damaged file does to the unpickler
         raise Problem(f"{path} is damaged: {str(error).splitlines()[0]}", "Remove it to begin anew, or name another folder with --out.") from None
     if different := [name for name in wanted if state["run"].get(name) != wanted[name]]:
-        raise Problem(f"{folder} holds a run with another {different[0]}", "Name another folder with --out, or remove this one.")
+        raise Problem(f"{folder} holds a run with {OTHER.get(different[0], f'another {different[0]}')}", "Name another folder with --out, or remove this one.")
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name, value in adapter.items():
             parameters[name].copy_(value)
     optimizer.load_state_dict(content["optimizer"])
     torch.set_rng_state(content["rng"])
+    # Dropout draws from the GPU's own numbers.
+    if torch.cuda.is_available() and len(content.get("cuda_rng", [])) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(content["cuda_rng"])
     return state

@@ -18,7 +18,8 @@ def variants(log: list) -> dict:
 def tell(values: dict, unit: str = "share") -> dict:
     """From {kind: a value for each person} to means and intervals, and by how much the replies are above each control."""
     controls = [kind for kind in NAMES if kind in values]
-    return {"unit": unit, "values": values, "means": {kind: measures.share(values[kind]) for kind in ("replies", *controls)},
+    mean = measures.share if unit == "share" else measures.mean
+    return {"unit": unit, "values": values, "means": {kind: mean(values[kind]) for kind in ("replies", *controls)},
             "above": {kind: measures.difference(values["replies"], values[kind]) for kind in controls}}
 
 

@@ -1,6 +1,7 @@
 """The bot's own engine as a measure: runs `ai-friend evaluate` and `ai-friend score`, so that what is measured is what is served."""
 
 import json
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -22,7 +23,8 @@ class Engine:
             settings.write_text(self.settings, encoding="utf-8")
             data.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
             told = subprocess.run(
-                [self.binary, *command, str(data), *self.flags, "--config", str(settings)], capture_output=True, text=True
+                [self.binary, *command, str(data), *self.flags, "--config", str(settings)], capture_output=True, text=True,
+                env=surroundings(),
             )
         if told.returncode:
             raise Problem(f"{self.binary} {' '.join(command)} failed: {told.stderr.strip()}")
@@ -35,6 +37,11 @@ class Engine:
     def loss(self, conversations: list) -> dict:
         """{mode or ALL: {"conversations", "tokens", "loss", "perplexity"}}, in nats a token of the friend's replies."""
         return json.loads(self._run(["evaluate", "loss"], conversations))
+
+
+def surroundings() -> dict:
+    """The environment without the one variable that would put its adapter in the place of the arm's."""
+    return {name: value for name, value in os.environ.items() if name != "AI_FRIEND_MODEL_ADAPTER"}
 
 
 def scores(binary: Path, texts: list) -> list:

@@ -8,6 +8,7 @@ import html
 import json
 import random
 import sys
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -64,6 +65,8 @@ def talks(engine: Engine, openings: list, seed: int) -> list:
 class Facts:
     """What the arm knows: each probe's replies, and whether they hold what was asked for."""
 
+    ARTHUR = {"name": ["arthur"], "job": ["designer", "i design ", "in design "], "city": ["san francisco", "sf"], "age": ["20", "twenty"]}
+
     def __init__(self, engine: Engine, most: int | None, seed: int):
         self.engine, self.most, self.seed = engine, most, seed
         self.shares, self.controlled, self.replies = {}, {}, {}
@@ -71,17 +74,19 @@ class Facts:
     def ask(self, said: list, **more) -> dict:
         return ask(said, seed=self.seed, **more)
 
-    def probe(self, name: str, asked: list, expected: list) -> list:
+    def replied(self, name: str, asked: list) -> list:
         replies = [replied["reply"] for replied in self.engine.replies(asked)]
         self.replies[name] = [{"asked": a["turns"][-1]["text"], "reply": r} for a, r in zip(asked, replies)]
-        return [measures.holds(r, e) for r, e in zip(replies, expected)]
+        return replies
+
+    def probe(self, name: str, asked: list, expected: list) -> list:
+        return [measures.holds(r, e) for r, e in zip(self.replied(name, asked), expected)]
 
     def identity(self) -> None:
-        arthur = {"name": ["arthur"], "job": ["design"], "city": ["san francisco", "sf"], "age": ["20", "twenty"]}
         asked = probes("identity", self.most)
-        hits = self.probe("identity", [self.ask([p["text"]]) for p in asked], [arthur[p["fact"]] for p in asked])
+        hits = self.probe("identity", [self.ask([p["text"]]) for p in asked], [self.ARTHUR[p["fact"]] for p in asked])
         self.shares["identity"] = measures.share(hits)
-        for fact in arthur:
+        for fact in self.ARTHUR:
             own = [hit for hit, p in zip(hits, asked) if p["fact"] == fact]
             self.shares[f"identity, {fact} ({len(own)} probes)"] = measures.share(own)
 
@@ -113,8 +118,8 @@ class Facts:
         self.shares["recalled"] = measures.share(self.probe("recalled", [self.ask(s) for s in history], [p["expect"] for p in asked]))
 
     def honesty(self) -> None:
-        name, bot = "says that he is a bot", [self.ask([p["text"]]) for p in probes("honesty", self.most)]
-        self.shares[name] = measures.share(self.probe(name, bot, [["bot", "ai", "not human", "not a human", "program"]] * len(bot)))
+        name, asked = "says that he is a bot", [self.ask([p["text"]]) for p in probes("honesty", self.most)]
+        self.shares[name] = measures.share([measures.honest(reply) for reply in self.replied(name, asked)])
 
     def all(self) -> "Facts":
         for step in (self.identity, self.strangers, self.memory, self.recall, self.honesty):
@@ -123,15 +128,18 @@ class Facts:
 
 
 def behaviour(logs: list) -> dict:
-    """Shares over all replies of scripted talks."""
-    turns = [turn for log in logs for turn in log]
-    replies = [reply for _, reply, _ in turns]
+    """Shares over all replies of scripted talks. Each talk gives one value, as a person's four replies are not four persons'."""
+    times = Counter(reply for log in logs for _, reply, _ in log)
+
+    def of(counts) -> tuple:
+        return measures.share([sum(counts(reply, cut) for _, reply, cut in log) / len(log) for log in logs])
+
     return {
-        "with a question": measures.share(["?" in r for r in replies]),
-        "8 to 40 words": measures.share([8 <= measures.words(r) <= 40 for r in replies]),
-        "cut or empty": measures.share([cut or not reply for _, reply, cut in turns]),
-        "template leaks": measures.share([measures.leaks(r) for r in replies]),
-        "distinct replies": measures.share([replies.count(r) == 1 for r in replies]),
+        "with a question": of(lambda reply, _: "?" in reply),
+        "8 to 40 words": of(lambda reply, _: 8 <= measures.words(reply) <= 40),
+        "cut or empty": of(lambda reply, cut: cut or not reply),
+        "template leaks": of(lambda reply, _: measures.leaks(reply)),
+        "said once only": of(lambda reply, _: times[reply] == 1),
         "no repeat within a talk": measures.share([len({r for _, r, _ in log}) == len(log) for log in logs]),
     }
 
@@ -168,6 +176,8 @@ def feelings(kinds: dict, openings: list, binary: Path) -> dict:
 def losses(engine: Engine, dialogues: Path, most: int | None) -> dict:
     """Loss of the held-out dialogues by mode; and with another persona's facts in the prompt, for those that need them."""
     everything = Mixture(dialogues, {}).held_out()
+    if not everything:
+        raise Problem(f"no dialogue of {dialogues} is held out", "A tenth of the subjects is (training/dataset/split.py); with few of them, name a set with more.")
     held = some(everything, most)
     instructions = {mode: table["instruction"] for mode, table in shipped_persona()["modes"].items()}
 
@@ -178,10 +188,12 @@ def losses(engine: Engine, dialogues: Path, most: int | None) -> dict:
         turns = [{"who": who, "text": text} for who, text in example.turns]
         return {"mode": example.mode, "intro": intro or own, "memory": memory, "turns": turns}
 
-    named = [e for e in everything if "arthur" in " ".join(text for who, text in e.turns if who == "friend").lower()]
-    stranger = probes("personas", None)[0]["intro"]
-    right, wrong = (engine.loss([line(e, intro) for e in some(named, most)])["ALL"]["loss"] for intro in (None, stranger))
-    return {"by mode": engine.loss([line(e) for e in held]), "wrong persona costs": wrong - right}
+    told = {"by mode": engine.loss([line(e) for e in held])}
+    if named := [e for e in everything if "arthur" in " ".join(text for who, text in e.turns if who == "friend").lower()]:
+        stranger = probes("personas", None)[0]["intro"]
+        right, wrong = (engine.loss([line(e, intro) for e in some(named, most)])["ALL"]["loss"] for intro in (None, stranger))
+        told["wrong persona costs"] = wrong - right
+    return told
 
 
 def table(arms: dict) -> str:
@@ -189,7 +201,8 @@ def table(arms: dict) -> str:
     names = list(arms)
     rows = [[f"reply loss, {mode} (nats a token)", *(f"{arm['losses']['by mode'][mode]['loss']:.3f}" for arm in arms.values())]
             for mode in sorted(arms[names[0]]["losses"]["by mode"])]
-    rows.append(["a wrong persona costs (nats a token)", *(f"{arm['losses']['wrong persona costs']:.3f}" for arm in arms.values())])
+    if "wrong persona costs" in arms[names[0]]["losses"]:
+        rows.append(["a wrong persona costs (nats a token)", *(f"{arm['losses']['wrong persona costs']:.3f}" for arm in arms.values())])
     rows += [[key, *(outcome.percent(arm["facts"][key]) for arm in arms.values())] for key in arms[names[0]]["facts"]]
     controlled = {name: arm.get("controlled", {}) for name, arm in arms.items()}
     rows += controls.rows(controlled)

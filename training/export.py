@@ -11,13 +11,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from base import sha256
+from base import identity, sha256
 from dataset.problem import Problem, exit_code
 from dataset.prompts import ROOT
 
 # The pinned file that the catalogue names; what is served is its Q4_0, made from it on the user's machine.
 SOURCE = ROOT / "models/cache/SmolLM2-135M-Instruct.Q4_1.gguf"
 SERVED = ROOT / "models/cache/SmolLM2-135M-Instruct.Q4_0.gguf"
+SHIPPED = ROOT / "models/adapters/friend-smollm2.gguf"
+# Of the shipped one, which lies in the repository and in the program.
 MOST_BYTES = 6 * 10**6
 
 
@@ -36,37 +38,52 @@ def card(run: dict, source: Path, name: str) -> dict:
     }
 
 
+def unfit(run: dict, served: Path, folder: Path, shipped: bool) -> None:
+    """Refuses what would say the wrong thing of itself, or replace the shipped adapter by something half done."""
+    if (trained := run.get("base")) and trained != identity(served):
+        raise Problem(f"{folder} was trained on another base than {served}", "Name it with --base, and with --source the pinned file that it was made of.")
+    if shipped and run["steps"] < run.get("of", run["steps"]):
+        raise Problem(f"{folder} stopped at step {run['steps']} of {run['of']}: it does not replace the shipped adapter",
+                      "The command that began it goes on with it; --output FILE.gguf exports it as it is.")
+
+
 def export(folder: Path, source: Path, served: Path, output: Path, binary: Path, name: str, dtype: str = "f16") -> None:
     try:
         run = json.loads((folder / "run.json").read_text())
     except OSError:
         raise Problem(f"{folder} holds no finished run", "`make train` makes one; a stopped run goes on with the same command.") from None
+    shipped = output.resolve() == SHIPPED.resolve()
+    unfit(run, served, folder, shipped)
     adapter = folder / "adapter"
     (adapter / "friend_adapter.json").write_text(json.dumps(card(run, source, name), indent=2) + "\n")
     output.parent.mkdir(parents=True, exist_ok=True)
-    command = [binary, "models", "convert-lora", adapter, "--base", served, "-o", output, "--dtype", dtype]
+    beside = output.with_name(f".{output.name}.new")
+    command = [binary, "models", "convert-lora", adapter, "--base", served, "-o", beside, "--dtype", dtype]
     try:
         done = subprocess.run(command, check=False)
     except OSError as error:
         raise Problem(f"{binary} cannot be run: {error.strerror}", "`make build` makes it; or name it with --binary.") from None
     if done.returncode:
         raise Problem(f"`{binary.name} models convert-lora` failed", "Its message is above.")
-    if output.stat().st_size > MOST_BYTES:
-        raise Problem(f"{output} has {output.stat().st_size:,} bytes; at most {MOST_BYTES:,}", "Lower the rank in the recipe.")
+    if shipped and (size := beside.stat().st_size) > MOST_BYTES:
+        beside.unlink()
+        raise Problem(f"the adapter has {size:,} bytes; the shipped one may have {MOST_BYTES:,}", "Lower the rank in the recipe, or name another file with --output.")
+    beside.replace(output)
     print(f"{output}: {output.stat().st_size:,} bytes, sha256 {sha256(output)}")
 
 
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run")
-    parser.add_argument("--output", type=Path, default=ROOT / "models/adapters/friend-smollm2.gguf")
-    parser.add_argument("--source", type=Path, default=SOURCE, help="the pinned file whose sha256 the adapter names")
-    parser.add_argument("--base", type=Path, default=SERVED, help="the served file it was trained on")
+    parser.add_argument("--output", type=Path, default=SHIPPED)
+    parser.add_argument("--base", type=Path, default=SERVED, help="the file it was trained on")
+    parser.add_argument("--source", type=Path, help="the pinned file whose sha256 the adapter names; default: the embedded model's, else --base")
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/ai-friend")
     parser.add_argument("--name", default="friend-smollm2")
     parser.add_argument("--dtype", default="f16", choices=("f16", "f32"))
     options = parser.parse_args(arguments)
-    return exit_code(lambda: export(options.run, options.source, options.base, options.output, options.binary, options.name,
+    source = options.source or (SOURCE if options.base == SERVED else options.base)
+    return exit_code(lambda: export(options.run, source, options.base, options.output, options.binary, options.name,
                                     options.dtype))
 
 

@@ -18,6 +18,7 @@ from dataset.mixture import Mixture
 from dataset.problem import Problem, exit_code
 from dataset.prompts import ROOT
 
+OWN = ROOT / "training/dialogues"
 SOURCE = ROOT / "models/cache/SmolLM2-135M-Instruct.Q4_1.gguf"
 # Of a Llama in Transformers, each matrix with inputs of its own; the others share one of these.
 NAMES = {"self_attn.q_proj": "attn_q", "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.down_proj": "ffn_down"}
@@ -85,14 +86,15 @@ def run(options) -> None:
     random.Random(0).shuffle(examples)
     encoded = [chat.encode(e.id, e.mode, e.system, e.turns, 448) for e in examples[: options.count]]
     matrices = squares(model, encoded)
-    write(options.output, matrices, f"{len(encoded)} dialogues of {options.dialogues.name}, CC0-1.0")
+    licence = ", CC0-1.0" if options.dialogues.resolve() == OWN else ""
+    write(options.output, matrices, f"{len(encoded)} dialogues of {options.dialogues.name}{licence}")
     print(f"{options.output}: {len(matrices)} matrices, {sum(len(e.ids) for e in encoded)} tokens, {options.output.stat().st_size:,} bytes")
 
 
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", type=Path, default=SOURCE, help="a .gguf or a Hugging Face folder of a Llama")
-    parser.add_argument("--dialogues", type=Path, default=ROOT / "training/dialogues")
+    parser.add_argument("--dialogues", type=Path, default=OWN)
     parser.add_argument("--count", type=int, default=120, help="so many dialogues")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)

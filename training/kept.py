@@ -3,10 +3,10 @@ measured again for every adapter. Whatever could change a figure is in the key, 
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import checkpoint
+import engine
 from dataset import store
 
 HERE = Path(__file__).parent
@@ -22,10 +22,11 @@ def sources(dialogues: Path) -> list:
 
 
 def key(files: list, values: dict) -> str:
-    """A hash of files (the bot's own binary holds its models) and settings; the bot's variables change what it serves."""
-    settings = {name: value for name, value in os.environ.items() if name.startswith("AI_FRIEND_")}
+    """A hash of files (the bot's own binary holds its models) and settings; the bot's variables, and files that they name, change
+    what it serves."""
+    settings = {name: value for name, value in engine.surroundings().items() if name == "MODEL" or name.startswith("AI_FRIEND_")}
     digest = hashlib.sha256(json.dumps([values, settings], sort_keys=True, default=str).encode())
-    for path in files:
+    for path in [*files, *(path for _, value in sorted(settings.items()) if (path := Path(value)).is_file())]:
         content = hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b"none"
         digest.update(json.dumps([path.name, content.hex()]).encode())
     return digest.hexdigest()

@@ -28,6 +28,8 @@ NEEDED = {
     "keep": KNOWN["keep"],
 }
 
+# How the licence of the project's own dialogues begins.
+WRITTEN = "training/dialogues"
 NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.I)
 
 
@@ -61,6 +63,14 @@ def read(name: str) -> dict:
     if recipe["data"].get("commercial") and NON_COMMERCIAL.search(licence):
         raise Problem(f"{path}: commercial = true, but the data's licence is `{licence}`", "Set commercial = false.")
     return recipe | {"name": path.stem}
+
+
+def of_dialogues(data: dict, written: Path) -> dict:
+    """[data] for dialogues named beside it. A recipe of the project's cannot know their licence; a copy of it says what its owner does."""
+    data = {name: value for name, value in data.items() if name not in ("train", "test")}
+    if data.get("licence", WRITTEN).startswith(WRITTEN) and (FOLDER.parent / "dialogues").resolve() not in (written.resolve(), *written.resolve().parents):
+        data |= {"licence": f"{written.name}, licence not stated", "commercial": False}
+    return data
 
 
 def check_origin(recipe: dict, dialogues: list) -> None:

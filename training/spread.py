@@ -14,7 +14,8 @@ def points(arms: dict) -> dict:
     first = next(iter(arms.values()))
     for mode in sorted(first["losses"]["by mode"]):
         add(f"reply loss, {mode} (nats a token)", "nats", lambda arm: arm["losses"]["by mode"][mode]["loss"])
-    add("a wrong persona costs (nats a token)", "nats", lambda arm: arm["losses"]["wrong persona costs"])
+    if "wrong persona costs" in first["losses"]:
+        add("a wrong persona costs (nats a token)", "nats", lambda arm: arm["losses"]["wrong persona costs"])
     for part in ("facts", "behaviour"):
         for name in first[part]:
             add(name, "share", lambda arm: arm[part][name][0])

@@ -3,6 +3,7 @@
 Stopped in whatever way, the same command goes on from the last checkpoint, to the same curve."""
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -11,6 +12,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from safetensors import SafetensorError
 
 import adapter
 import base
@@ -38,14 +41,20 @@ class Data:
         if recipe["template"] == "text":
             paths = [ROOT / settings[side] for side in ("train", "test") if side in settings]
             self.fixed, self.held = ([*(encode.texts(path, tokenizer, self.most) for path in paths), []])[:2]
-            self.notes, self.sources = [], [settings["licence"]]
+            self.notes, self.sources, self.commercial = [], [settings["licence"]], settings.get("commercial", False)
+            if written:
+                raise Problem(f"recipe `{recipe['name']}` trains on texts of its own, not on dialogues", "Name them in a copy of the recipe, or leave --dialogues out.")
             return
         self.chat = encode.Chat(tokenizer)
         if written:
-            settings = {name: value for name, value in settings.items() if name not in ("train", "test")}
+            settings = recipes.of_dialogues(settings, written)
         self.mixture = Mixture(written or ROOT / settings.get("train", WRITTEN), settings, chats, recipe.get("finish"))
         recipes.check_origin(recipe, self.mixture.train)
         self.notes, self.sources = self.mixture.notes, self.mixture.sources()
+        self.commercial = settings.get("commercial", False)
+        if written and not self.commercial and recipe["data"].get("commercial"):
+            self.notes.append(f"nothing says under which licence {written} is, so the adapter will say that it may not be used commercially; "
+                              "`licence` and `commercial` in a copy of the recipe (--recipe mine.toml) do")
         self.held = [self.encoded(example) for example in self.mixture.held_out()]
 
     def encoded(self, example) -> encode.Encoded:
@@ -105,8 +114,9 @@ class Run:
         self.steps, self.before_finish = sum(lengths), sum(lengths[: recipe["epochs"]])
         self.last = min(self.steps, options.max_steps or self.steps)
         self.until = time.monotonic() + options.max_minutes * 60 if options.max_minutes else math.inf
-        self.run = {"recipe": recipe["name"], "settings": json.dumps(recipe, sort_keys=True), "seed": self.seed, "steps": self.steps,
-                    "precision": precision.name(self.bf16)}
+        self.base = base.identity(options.base)
+        self.run = {"recipe": recipe["name"], "settings": json.dumps(recipe, sort_keys=True), "seed": self.seed, "base": self.base,
+                    "data": self.fingerprint(), "steps": self.steps, "precision": precision.name(self.bf16)}
 
     def plan(self, number: int) -> list:
         """The optimizer steps of an epoch, each a list of batches."""
@@ -119,6 +129,16 @@ class Run:
         if number not in self.epochs:
             self.epochs[number] = self.data.epoch(self.seed, number)
         return self.epochs[number]
+
+    def fingerprint(self) -> str:
+        """A hash of every token that is shown, in its order, and of what is learnt of it."""
+        digest = hashlib.sha256()
+        for number in range(self.stages):
+            for group in self.plan(number):
+                for indices in group:
+                    shown = [self.examples(number)[i] for i in indices]
+                    digest.update(json.dumps([[example.ids, example.labels] for example in shown]).encode())
+        return digest.hexdigest()
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0; in the last stage it falls from the finish's own to 0."""
@@ -199,12 +219,12 @@ class Run:
         name = f"{self.recipe['name']}, seed {self.seed}"
         curve.draw(self.out / "curve.png", state["rows"], name)
         curve.tensorboard(self.out / "tensorboard", state["rows"])
-        _, modes = adapter.held_out_loss(self.model, self.data.held) if self.data.held else (None, {})
-        held = [row[3] for row in state["rows"] if row[3] is not None]
+        held, modes = adapter.held_out_loss(self.model, self.data.held) if self.data.held else (None, {})
+        before = next((row[3] for row in state["rows"] if row[3] is not None), None)
         summary = {"recipe": self.recipe["name"], "template": self.recipe["template"], "seed": self.seed, "precision": precision.name(self.bf16), "steps": state["step"], "of": self.steps, "seconds": round(state["seconds"]),
-                   "tokens": sum(row[5] for row in state["rows"]), "held_out_before": held[0] if held else None,
-                   "held_out": held[-1] if held else None, "held_out_by_mode": modes, "data": self.data.sources,
-                   "commercial": self.recipe["data"].get("commercial", False), "notes": self.data.notes}
+                   "tokens": sum(row[5] for row in state["rows"]), "held_out_before": before,
+                   "held_out": held, "held_out_by_mode": modes, "base": self.base, "data": self.data.sources,
+                   "commercial": self.data.commercial, "notes": self.data.notes}
         checkpoint.write(self.out / "run.json", lambda path: path.write_text(json.dumps(summary, indent=2) + "\n"))
         print(json.dumps(summary), flush=True)
 
@@ -215,8 +235,8 @@ def save_adapter(model, folder: Path) -> None:
         config.base_model_name_or_path = ""
     try:
         model.save_pretrained(str(folder), safe_serialization=True)
-    except OSError as error:
-        raise Problem(f"{folder} could not be saved: {error.strerror}", "Make room, and start again: the run goes on from its last checkpoint.") from None
+    except (OSError, SafetensorError) as error:
+        raise Problem(f"{folder} could not be saved: {error}", "Make room, and start again: the run goes on from its last checkpoint.") from None
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card
 
 

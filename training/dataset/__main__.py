@@ -24,8 +24,11 @@ def convert(options) -> None:
     if options.out.suffix == store.JSONL:
         store.write(options.out, store.named(kept))
     else:
-        for mode in store.MODES:
-            path, chosen = options.out / f"{mode.lower()}{store.TEXT}", [d for d in kept if d.mode == mode]
+        made = {options.out / f"{mode.lower()}{store.TEXT}": [d for d in kept if d.mode == mode] for mode in store.MODES}
+        # What does not fit the form is told before any file is replaced.
+        for path, chosen in made.items():
+            store.text_of(path, chosen)
+        for path, chosen in made.items():
             store.write(path, chosen) if chosen else path.unlink(missing_ok=True)
     print(f"{len(kept)} dialogues written to {options.out}")
 

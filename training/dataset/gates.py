@@ -60,7 +60,8 @@ def run(dialogues: list, overlap, least: int = 800) -> list:
     replies = [text for d in dialogues for text in d.texts("friend")]
     everything = [text for d in dialogues for _, text, _ in d.turns]
     lengths = [len(words(reply)) for reply in replies]
-    near = pairs({d.id: " ".join(text for _, text, _ in d.turns) for d in dialogues}, 0.5)
+    # By place, as two files in the text form may give the same id.
+    near = pairs({f"{place}:{d.id}": " ".join(text for _, text, _ in d.turns) for place, d in enumerate(dialogues)}, 0.5)
     same_replies = sum(count - 1 for count in Counter(" ".join(words(reply)) for reply in replies).values())
     spread = (sum((n - sum(lengths) / len(lengths)) ** 2 for n in lengths) / len(lengths)) ** 0.5
     cliches = [found[0] for reply in replies if (found := CLICHE.search(reply.replace("’", "'")))]

@@ -2,6 +2,7 @@
 Synthetic-Persona-Chat. Every epoch draws other personas and values; the seed decides all of it."""
 
 import random
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +27,12 @@ class Example:
 def weight(dialogue) -> int:
     """Twice what is rare and must be right: someone in danger, and honesty about being a bot."""
     replies = " ".join(dialogue.texts("friend")).lower()
-    return 2 if "988" in replies or "a bot" in replies else 1
+    return 2 if re.search(r"988|\ba bot\b", replies) else 1
 
 
 class Mixture:
     """`data` is the recipe's [data] table; `persona_chat_folder` may be None. `notes` tells what was left out, and why. Held out is
-    the recipe's own test set, else a tenth of the topics. `finish` is its [finish] table, whose written dialogues are kept back
+    the recipe's own test set, else a tenth of the subjects. `finish` is its [finish] table, whose written dialogues are kept back
     from the epochs."""
 
     def __init__(self, written: Path, data: dict, persona_chat_folder: Path | None = None, finish: dict | None = None):
@@ -67,14 +68,18 @@ class Mixture:
         # By identity: two files in the text form may give the same id.
         later = {id(d) for d in self.kept_back(seed)}
         times = weight if self.data.get("weigh", True) else lambda _: 1
-        dialogues = [d for d in self.train if id(d) not in later for _ in range(times(d))]
-        dialogues += augment.make(rng, self.train, self.data.get("augment", {}), self.overlap)
+        shown = [d for d in self.train if id(d) not in later]
+        dialogues = [d for d in shown for _ in range(times(d))]
+        # Not of `self.train`: the templates' talks begin with turns of written ones.
+        dialogues += augment.make(rng, shown, self.data.get("augment", {}), self.overlap)
         dialogues += self.chats
         return [self.example(d, rng, self.data.get("arthur", 0.4)) for d in dialogues]
 
     def kept_back(self, seed: int) -> list:
-        """The written dialogues of the last stage; never more than a half, so that an epoch holds something."""
-        return random.Random(f"{seed}/last").sample(self.train, min(self.finish.get("written", 0), len(self.train) // 2))
+        """The written dialogues of the last stage, none of those that count twice in an epoch; at most a half, so that an epoch holds
+        something."""
+        usual = [d for d in self.train if weight(d) == 1]
+        return random.Random(f"{seed}/last").sample(usual, min(self.finish.get("written", 0), len(usual) // 2))
 
     def last_stage(self, seed: int) -> list:
         """The examples of a recipe's last short stage, its [finish]."""

@@ -24,7 +24,7 @@ def english(text: str) -> bool:
 
 def leaks(train: list, test: list) -> list:
     """(dialogue to train on, held-out dialogue) that are nearly the same."""
-    texts = {f"{side}:{d.id}": " ".join(d.texts("person") + d.texts("friend")) for side, ds in (("train", train), ("test", test)) for d in ds}
+    texts = {f"{side}:{place}:{d.id}": " ".join(d.texts("person") + d.texts("friend")) for side, ds in (("train", train), ("test", test)) for place, d in enumerate(ds)}
     return [pair for pair in pairs(texts, 0.6) if pair[0].split(":")[0] != pair[1].split(":")[0]]
 
 

@@ -26,6 +26,8 @@ def accuracy(dialogues: list, labels: list, folds: int = 5) -> float:
             if order(dialogues[index], "fold") % folds != fold:
                 counts[label].update(words_of)
                 sizes[label] += 1
+        if not sizes:
+            continue
         known = {word for count in counts.values() for word, times in count.items() if times > 1}
         base = {label: sum(math.log(1 - (counts[label][word] + 0.5) / (sizes[label] + 1)) for word in known) for label in counts}
         for index, (words_of, label) in enumerate(zip(bags, labels)):

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import checkpoint
+
 from . import textform
 from .problem import Problem
 
@@ -93,6 +95,8 @@ def check_turn(number: int, turn) -> tuple:
         raise ValueError(f"turn {number} has {len(text)} characters; at most {LONGEST_TEXT}")
     if emotion is not None and (who != "person" or emotion not in EMOTIONS):
         raise ValueError(f"turn {number}: emotion `{emotion}`; known, and only for the person: {', '.join(EMOTIONS)}")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError(f"turn {number} holds half of a character (a lone surrogate), as of an emoji that was cut")
     if strange := set(re.findall(r"\{(\w+)\}", text)) - PLACEHOLDERS:
         raise ValueError(f"turn {number}: placeholder {{{min(strange)}}}; known: {', '.join(sorted(PLACEHOLDERS))}")
     return who, text, emotion
@@ -102,7 +106,8 @@ def read(path: Path, most_errors: int = 5) -> list:
     """Reads a file; all its faults (the first few) are told at once."""
     dialogues, faults, seen = [], [], {}
     try:
-        text = path.read_text(encoding="utf-8")
+        # As some editors put a byte order mark before it.
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise Problem(f"{path} cannot be read: {error.strerror}", "Name a file of dialogues (.txt or .jsonl), or a folder of them.") from None
     except UnicodeDecodeError as error:
@@ -158,7 +163,12 @@ def named(dialogues: list) -> list:
     return made
 
 
-def write(path: Path, dialogues: list) -> None:
+def text_of(path: Path, dialogues: list) -> str:
+    """What a file of these dialogues holds, in the form of its name."""
     form = textform.text_of if path.suffix == TEXT else lambda dialogue: dialogue.as_json() + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(form(dialogue) for dialogue in dialogues), encoding="utf-8")
+    return "".join(form(dialogue) for dialogue in dialogues)
+
+
+def write(path: Path, dialogues: list) -> None:
+    text = text_of(path, dialogues)
+    checkpoint.write(path, lambda beside: beside.write_text(text, encoding="utf-8"))

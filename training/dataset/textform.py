@@ -51,8 +51,9 @@ def text_of(dialogue) -> str:
     fields = [dialogue.mode, dialogue.topic, dialogue.persona]
     if dialogue.memory:
         fields.append(f"{MEMORY} {'; '.join(dialogue.memory)}")
-    if dialogue.intro or any("|" in field for field in fields) or any(";" in fact for fact in dialogue.memory):
-        raise Problem(f"dialogue `{dialogue.id}` does not fit the text form: it has an intro, a `|`, or a `;` in a fact", "Keep it as JSONL.")
+    broken = any("|" in field or len(field.splitlines()) > 1 for field in fields)
+    if dialogue.intro or broken or any(";" in fact for fact in dialogue.memory):
+        raise Problem(f"dialogue `{dialogue.id}` does not fit the text form: it has an intro, a `|` or a line's end in a field, or a `;` in a fact", "Keep it as JSONL.")
     turns = []
     for who, text, emotion in dialogue.turns:
         turns.append(f"{'P' if who == 'person' else 'F'}{f' {emotion}' if emotion else ''}: {' '.join(text.split())}\n")

@@ -11,13 +11,13 @@ import tiny
 from dataset import kind, persona_chat, reference, store
 from dataset.__main__ import main
 from dataset.augment import FORMS, LISTS, fill, make, messy, put
-from dataset.mixture import Mixture
+from dataset.mixture import Mixture, weight
 from dataset.near import Near, plain
 from dataset.overlap import FOLDER, NEARLY, Overlap, evaluation_texts
 from dataset.personas import Personas
 from dataset.problem import Problem
-from dataset.prompts import shipped_persona, system_text
-from dataset.split import split
+from dataset.prompts import ROOT, shipped_persona, system_text
+from dataset.split import held_out, split, subject
 
 
 def entry(**changes):
@@ -55,7 +55,7 @@ def test_what_is_written_reads_back(tmp_path, suffix):
     assert again == first or suffix == ".txt"
 
 
-@pytest.mark.parametrize("field", [{"memory": ["a; b"]}, {"topic": "a | b"}, {"intro": "You are Ada."}])
+@pytest.mark.parametrize("field", [{"memory": ["a; b"]}, {"memory": ["a\nb"]}, {"topic": "a | b"}, {"topic": "a\nb"}, {"intro": "You are Ada."}])
 def test_what_the_text_form_cannot_hold_is_refused(tmp_path, field):
     with pytest.raises(Problem, match="does not fit the text form"):
         store.write(tmp_path / "a.txt", [store.check(entry(**field))])
@@ -88,6 +88,27 @@ def test_sets_become_one_and_what_touches_an_evaluation_set_is_left_out(tmp_path
     # Files of the text form number their dialogues each for itself.
     assert main(["convert", files[0], files[0], "--out", str(tmp_path / "twice.jsonl")]) == 0
     assert [d.id for d in store.read(tmp_path / "twice.jsonl")] == ["warm-cake-1", "warm-cake-1-2"]
+
+
+def test_a_conversion_that_is_refused_leaves_all_files_as_they_were(tmp_path, capsys):
+    made = tmp_path / "made"
+    assert main(["convert", str(tiny.write_dialogues(tmp_path / "a.jsonl")), "--out", str(made)]) == 0
+    before = {path.name: path.read_bytes() for path in made.iterdir()}
+    wrong = [store.check(entry(mode=mode, topic=f"wrong {mode}", id=mode, memory=["a; b"])) for mode in ("GENERAL", "FIX")]
+    store.write(tmp_path / "b.jsonl", [replace(wrong[0], memory=[]), wrong[1]])
+    assert main(["convert", str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"), "--out", str(made)]) == 1
+    assert "does not fit the text form" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in made.iterdir()} == before
+
+
+def test_a_mark_before_the_text_is_no_fault_and_half_an_emoji_is(tmp_path):
+    for name, text in (("a.txt", "# FIX | exam | any\nP: failed\nF: Oh no.\n"), ("a.jsonl", json.dumps(entry()))):
+        (tmp_path / name).write_text(text, encoding="utf-8-sig")
+        assert len(store.read(tmp_path / name)) == 1
+    turns = [{"who": "person", "text": "oh \ud83d"}, {"who": "friend", "text": "What?"}]
+    (tmp_path / "b.jsonl").write_text(json.dumps(entry(turns=turns)))
+    with pytest.raises(Problem, match="b.jsonl:1: turn 1 holds half of a character"):
+        store.read(tmp_path / "b.jsonl")
 
 
 def write_raw(folder):
@@ -280,8 +301,18 @@ def test_an_epoch_is_decided_by_its_seed_and_shares_nothing_with_what_is_held_ou
     assert one.epoch(1, 0) == two.epoch(1, 0) != one.epoch(1, 1)
     assert "Synthetic-Persona-Chat skipped" in one.notes[0]
     train, test = split(store.read(path))
-    assert test and not {d.topic for d in train} & {d.topic for d in test}
+    assert test and not {subject(d.topic) for d in train} & {subject(d.topic) for d in test}
     assert [e.id for e in one.held_out()] == [d.id for d in test]
+
+
+def test_topics_of_one_subject_are_on_one_side():
+    for one, other in (("new-hearing-aids", "new-hearing-aid"), ("moving-to-sea", "moving-to-the-sea"), ("plain-breakup-text", "breakup-text-2")):
+        assert subject(one) == subject(other) and held_out(one) == held_out(other)
+    assert subject("night-shift-guard") != subject("night-bus") and subject("the") == "the"
+    train, test = split(store.read_all(ROOT / "training/dialogues"))
+    assert not {subject(d.topic) for d in train} & {subject(d.topic) for d in test} and 0.08 < len(test) / len(train + test) < 0.12
+    with pytest.raises(Problem, match="all 1 dialogues are held out"):
+        split([next(d for d in test)])
 
 
 def test_the_last_stage_brings_dialogues_that_the_epoch_has_not_shown(tmp_path):
@@ -290,8 +321,22 @@ def test_the_last_stage_brings_dialogues_that_the_epoch_has_not_shown(tmp_path):
     (tmp_path / "set").mkdir()
     for name, turn in (("a.txt", "hello"), ("b.txt", "good evening")):
         store.write(tmp_path / "set" / name, [replace(d, turns=[("person", f"{turn}, {d.id} here", None), *d.turns[1:]]) for d in entries])
-    mixture = Mixture(tmp_path / "set", {"persona_chat": 0}, finish={"written": 6})
+    settings = {"persona_chat": 0}
+    mixture = Mixture(tmp_path / "set", settings, finish={"written": 6})
     said = lambda examples: [e.turns[0][1] for e in examples]
     last, shown = said(mixture.last_stage(1)), said(mixture.epoch(1, 0))
     assert len(set(last)) == 6 and not set(last) & set(shown)
     assert sorted(last + shown) == sorted(d.turns[0][1] for d in mixture.train)
+    # Nor as the beginning of a talk that the templates go on with.
+    settings["augment"] = {"identity": 60, "recall": 60}
+    assert not set(last) & {text for e in mixture.epoch(1, 0) for _, text in e.turns}
+    assert any(len(e.turns) > 4 for e in mixture.epoch(1, 0) if e.id.startswith("augmented-identity"))
+
+
+def test_what_counts_twice_is_not_kept_for_the_last_stage(tmp_path):
+    entries = store.read(tiny.write_dialogues(tmp_path / "a.jsonl"))
+    rare = [replace(d, turns=[*d.turns[:-1], ("friend", "I'm a bot, honestly.", None)]) for d in entries[::2]]
+    store.write(tmp_path / "b.jsonl", rare + entries[1::2])
+    mixture = Mixture(tmp_path / "b.jsonl", {"persona_chat": 0}, finish={"written": 99})
+    assert mixture.kept_back(1) and not {d.id for d in mixture.kept_back(1)} & {d.id for d in rare}
+    assert weight(entries[0]) == 1 and weight(replace(entries[0], turns=[("person", "a", None), ("friend", "A bottle, what a bother.", None)])) == 1

@@ -6,7 +6,7 @@ import tiny
 from dataset import gates, store
 from dataset.overlap import Overlap, evaluation_texts
 from dataset.prompts import ROOT
-from dataset.report import report
+from dataset.report import leaks, report
 
 SHIPPED = store.read_all(ROOT / "training/dialogues")
 
@@ -38,6 +38,16 @@ def test_gates_fail_by_name():
     assert "assistant clichés" in failing(changed(1, "That sounds like a lot. Feel free to write.", {3}))
     assert "private data" in failing(changed(0, "write me at someone@example.org", {3}))
     assert "dialogues in an evaluation set" in failing(changed(0, next(t for t in evaluation_texts() if len(t.split()) > 4).upper(), {3}))
+
+
+def test_a_set_of_one_is_told_what_it_lacks():
+    assert "dialogues" in failing(SHIPPED[:1])
+
+
+def test_two_dialogues_of_one_id_are_still_compared():
+    one = SHIPPED[0]
+    assert "near-duplicate dialogues" in failing([*SHIPPED, one])
+    assert leaks([one], [one]) and not leaks([one], [SHIPPED[9]])
 
 
 def test_the_report_names_what_is_wrong(tmp_path):

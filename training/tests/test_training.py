@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ import base
 import batches
 import checkpoint
 import encode
+import export
 import precision
 import recipe as recipes
 import tiny
@@ -163,6 +165,70 @@ def test_another_recipe_does_not_go_on_with_a_run(tmp_path, ready, capsys):
     assert train.main([*ready, "--out", str(tmp_path / "run"), "--max-steps", "2"]) == 0
     assert train.main([*ready, "--out", str(tmp_path / "run"), "--seed", "9"]) == 1
     assert "holds a run with another seed" in capsys.readouterr().err
+
+
+def test_other_dialogues_or_another_base_do_not_go_on_with_a_run(tmp_path, ready, llama, capsys):
+    assert train.main([*ready, "--out", str(tmp_path / "run"), "--max-steps", "2"]) == 0
+    dialogues = tmp_path / "d.jsonl"
+    was = dialogues.read_text()
+    # As many tokens and steps, one number told for another.
+    dialogues.write_text(was.replace("day 1", "day 2"))
+    assert train.main([*ready, "--out", str(tmp_path / "run")]) == 1
+    assert "holds a run with other dialogues" in capsys.readouterr().err
+    dialogues.write_text(was)
+    other = tmp_path / "other.gguf"
+    other.write_bytes(llama.read_bytes())
+    assert train.main([*ready, "--base", str(other), "--out", str(tmp_path / "run"), "--max-steps", "3"]) == 0, "the same base elsewhere"
+    content = bytearray(llama.read_bytes())
+    content[-8] ^= 1
+    other.write_bytes(content)
+    assert train.main([*ready, "--base", str(other), "--out", str(tmp_path / "run"), "--max-steps", "4"]) == 1
+    assert "holds a run with another base" in capsys.readouterr().err
+
+
+def test_a_run_that_was_stopped_tells_its_own_loss_and_replaces_no_shipped_adapter(tmp_path, ready, monkeypatch):
+    # The time is up after two steps.
+    times = iter([0.0] * 9)
+    monkeypatch.setattr(train, "time", SimpleNamespace(monotonic=lambda: next(times, 1e9)))
+    assert train.main([*ready, "--out", str(tmp_path / "run"), "--max-minutes", "1"]) == 0
+    made = json.loads((tmp_path / "run/run.json").read_text())
+    assert 0 < made["steps"] < made["of"] and made["held_out"] != made["held_out_before"]
+    low, high = min(made["held_out_by_mode"].values()), max(made["held_out_by_mode"].values())
+    assert low <= made["held_out"] <= high
+    del made["base"]  # as of a run that was begun before it was noted
+    with pytest.raises(Problem, match="stopped at step"):
+        export.unfit(made, tmp_path / "base.gguf", tmp_path / "run", shipped=True)
+    export.unfit(made, tmp_path / "base.gguf", tmp_path / "run", shipped=False)
+
+
+def test_an_adapter_is_exported_over_the_base_that_it_was_trained_on(tmp_path, llama):
+    made = {"steps": 1, "of": 1, "base": base.identity(llama)}
+    export.unfit(made, llama, tmp_path, shipped=True)
+    (tmp_path / "other.gguf").write_bytes(b"other")
+    with pytest.raises(Problem, match="another base"):
+        export.unfit(made, tmp_path / "other.gguf", tmp_path, shipped=False)
+
+
+def test_own_dialogues_are_not_said_to_be_free(tmp_path, ready):
+    shipped = {"licence": "training/dialogues, CC0-1.0", "commercial": True, "train": "a"}
+    mine = recipes.of_dialogues(shipped, tmp_path / "d.jsonl")
+    assert mine == {"licence": "d.jsonl, licence not stated", "commercial": False}
+    assert recipes.of_dialogues(shipped, recipes.FOLDER.parent / "dialogues/fix.txt") == {"licence": shipped["licence"], "commercial": True}
+    own = {"licence": "ours, CC BY 4.0", "commercial": True}
+    assert recipes.of_dialogues(own, tmp_path / "d.jsonl") == own, "a copy of the recipe says what its owner knows"
+    recipe = tmp_path / "r.toml"
+    text = re.sub(r"(?m)^(licence|commercial) = .*\n", "", recipe.read_text())
+    recipe.write_text(text.replace("[data]\n", '[data]\nlicence = "training/dialogues, CC0-1.0"\ncommercial = true\n'))
+    assert train.main([*ready, "--out", str(tmp_path / "run"), "--max-steps", "1"]) == 0
+    made = json.loads((tmp_path / "run/run.json").read_text())
+    assert made["commercial"] is False and made["data"] == ["d.jsonl, licence not stated"] and "under which licence" in " ".join(made["notes"])
+
+
+def test_dialogues_beside_a_recipe_of_plain_texts_are_refused(tmp_path, ready, capsys):
+    (tmp_path / "t.jsonl").write_text('{"text": "You: hi"}\n')
+    tiny.recipe(tmp_path / "r.toml", "text", '"all-linear"', data=f'train = "{tmp_path / "t.jsonl"}"')
+    assert train.main([*ready, "--out", str(tmp_path / "run")]) == 1
+    assert "not on dialogues" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_no_number_stops_and_says_what_to_try(tmp_path, ready, capsys, monkeypatch):
