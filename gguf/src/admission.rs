@@ -23,6 +23,8 @@ const WORTH_SAVING: usize = 8;
 pub(crate) struct Waiting {
     pub(crate) job: Job,
     pub(crate) deadline: Instant,
+    /// Its owner was forgotten meanwhile: its lane will not be kept.
+    pub(crate) forgotten: bool,
     /// Its prompt in tokens, once it was at the head.
     fitted: Option<Fitted>,
 }
@@ -43,7 +45,7 @@ impl Waiting {
             return None;
         }
         let deadline = deadline(job.submitted, job.request.time_limit);
-        Some(Self { job, deadline, fitted: None })
+        Some(Self { job, deadline, forgotten: false, fitted: None })
     }
 }
 
@@ -73,7 +75,7 @@ impl<B: Backend> Batcher<B> {
                 }
             };
             match self.place(request.owner, &mut fitted, request.max_new_tokens as usize) {
-                Some(place) => self.begin(waiting.job, fitted, place, now),
+                Some(place) => self.begin(waiting, fitted, place, now),
                 None if self.active.is_empty() => {
                     let error = GenerateError::Backend("no room in an empty KV cache".into());
                     waiting.job.reply.finish(Err(error));
@@ -86,13 +88,14 @@ impl<B: Backend> Batcher<B> {
         }
     }
 
-    fn begin(&mut self, job: Job, fitted: Fitted, place: Place, now: Instant) {
+    fn begin(&mut self, waiting: Waiting, fitted: Fitted, place: Place, now: Instant) {
+        let Waiting { job, forgotten, .. } = waiting;
         let Place { lane, phase, reused } = place;
         let (prefix, first_turn) = (fitted.prefix.clone(), fitted.first_turn);
         self.lanes.rename(lane, Tenant::Session { owner: job.request.owner, prefix, first_turn });
         self.status.reused_tokens += reused as u64;
         let sequence = Sequence::new(job, fitted, reused, self.backend.vocabulary(), now);
-        self.active.push(Active { sequence, lane, phase, each: None, forgotten: false });
+        self.active.push(Active { sequence, lane, phase, each: None, forgotten });
     }
 
     /// Finds the lane from which the fewest tokens must be computed, and room for the rest. None where others must
@@ -126,7 +129,8 @@ impl<B: Backend> Batcher<B> {
         if common_prefix(&entry.log, &fitted.tokens) <= fitted.prefix.len() {
             return None;
         }
-        let Some(lane) = self.claim(owner, &fitted.prefix) else {
+        let could = self.could_make_room(entry.log.len());
+        let Some(lane) = could.then(|| self.claim(owner, &fitted.prefix)).flatten() else {
             self.host.put(entry);
             return None;
         };
@@ -188,6 +192,10 @@ impl<B: Backend> Batcher<B> {
 
     fn place_new(&mut self, owner: OwnerId, fitted: &Fitted, new_tokens: usize) -> Option<Place> {
         let shared = fitted.prefix.len().min(fitted.tokens.len() - 1);
+        // Before a lane is evicted for what then finds no cells.
+        if !self.could_make_room(fitted.tokens.len() + new_tokens - shared) {
+            return None;
+        }
         let (prefix, reused) = match self.prefix_lane(&fitted.prefix) {
             Some((prefix, ready)) if shared > 0 => (Some(prefix), ready.min(shared)),
             _ => (None, 0),
@@ -256,16 +264,24 @@ impl<B: Backend> Batcher<B> {
         lane.map(|lane| (lane, like.map_or(0, |(_, common)| common)))
     }
 
-    /// Evicts idle lanes until `cells` are free beside all that is reserved.
+    /// Evicts idle lanes until `cells` are free beside all that is reserved; none where all together would not suffice: a
+    /// request that has to wait anyway must not cost the others their conversations.
     fn make_room(&mut self, cells: usize) -> bool {
-        loop {
-            if self.lanes.free_cells() >= self.reserved() + cells {
-                return true;
-            }
+        if !self.could_make_room(cells) {
+            return false;
+        }
+        while self.lanes.free_cells() < self.reserved() + cells {
             if !self.evict() {
                 return false;
             }
         }
+        true
+    }
+
+    /// Whether `cells` would be free beside all that is reserved if every idle lane were evicted.
+    fn could_make_room(&self, cells: usize) -> bool {
+        let (free, needed) = (self.lanes.free_cells(), self.reserved() + cells);
+        free >= needed || free + self.lanes.idle_cells() >= needed
     }
 
     /// Cells that running sequences and the prefixes they wait for will still fill.

@@ -65,7 +65,7 @@ pub(crate) struct Active {
     pub(crate) phase: Phase,
     /// Seconds that each token of its prompt's last piece took.
     pub(crate) each: Option<f64>,
-    /// Its owner was forgotten meanwhile: the lane is not kept.
+    /// Its owner was forgotten meanwhile, or its KV is of no use: the lane is not kept.
     pub(crate) forgotten: bool,
 }
 
@@ -185,13 +185,16 @@ impl<B: Backend> Batcher<B> {
         }
     }
 
-    /// Drops everything remembered of an owner. An answer in flight goes on, and leaves nothing behind.
+    /// Drops everything remembered of an owner. A request that waits or is being answered goes on, and leaves nothing behind.
     pub fn forget(&mut self, owner: OwnerId) {
         self.lanes.forget(&mut self.backend, owner);
         self.host.forget(owner);
         self.served.forget(owner);
         for active in self.active.iter_mut().filter(|active| active.sequence.owner == owner) {
             active.forgotten = true;
+        }
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.job.request.owner == owner) {
+            waiting.forgotten = true;
         }
     }
 
@@ -290,7 +293,12 @@ impl<B: Backend> Batcher<B> {
                     sequence.finish(finish, now);
                 }
                 Next::Cancelled => self.leave(index).fail(GenerateError::Cancelled),
+                // Whatever is computed behind such KV is as bad: kept, it would fail every answer of this conversation, and shared,
+                // those of all others.
                 Next::Nothing => {
+                    active.forgotten = true;
+                    let lane = active.lane;
+                    self.lanes.empty_prefixes_of(&mut self.backend, lane);
                     self.leave(index).fail(GenerateError::Backend("the model gave no usable logits".into()));
                 }
             }

@@ -3,6 +3,9 @@
 //! Rendering a whole conversation into one string would let people type control tokens, and would have to be tokenised
 //! anew each turn. So the Jinja template is rendered a few times with placeholders, and what it writes before and after
 //! the words of each role is learnt. Prompts are then put together from these parts.
+//!
+//! A template is a program out of the model's file. It reaches nothing but the placeholders, and its steps are counted; but it can
+//! take all memory (`FUEL`), so a model is to come from somebody whom one trusts that far.
 
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use serde::Serialize;
@@ -46,7 +49,8 @@ struct Message<'a> {
 
 /// Longest template that is accepted, in bytes.
 const LONGEST: usize = 1 << 20;
-/// Steps of Jinja's machine that a rendering may take.
+/// Steps of Jinja's machine that a rendering may take. They bound its time as long as values are small; how large these become is
+/// bounded by nothing: a template that joins a text with itself forty times would take a terabyte. minijinja has no limit for that.
 const FUEL: u64 = 1_000_000;
 
 impl ChatTemplate {

@@ -20,6 +20,8 @@ pub struct ScriptedBackend {
     vocabulary: Vocabulary,
     script: Script,
     lanes: Vec<Vec<Token>>,
+    /// Positions whose KV is spoilt, one a lane.
+    spoilt: Vec<Option<usize>>,
     rows: Vec<Vec<f32>>,
     cost: Cost,
     failures: VecDeque<Option<DecodeError>>,
@@ -57,6 +59,7 @@ impl ScriptedBackend {
             vocabulary: Vocabulary::new(bytes, None),
             script: Box::new(says("hello")),
             lanes: vec![Vec::new(); limits.lanes],
+            spoilt: vec![None; limits.lanes],
             rows: Vec::new(),
             cost: Cost { batch: Duration::from_millis(1), token: Duration::from_micros(100) },
             failures: VecDeque::new(),
@@ -103,6 +106,12 @@ impl ScriptedBackend {
     /// Lets so many of the coming saves and restores fail.
     pub fn refuse_copies(&mut self, count: usize) {
         self.stubborn = count;
+    }
+
+    /// Spoils the KV of a lane's newest token, as a fault of the machine would: no row behind it holds a number, nor in any lane
+    /// that it is shared with from now on.
+    pub fn spoil(&mut self, lane: LaneId) {
+        self.spoilt[lane.index()] = self.lanes[lane.index()].len().checked_sub(1);
     }
 
     fn refuses(&mut self) -> bool {
@@ -172,6 +181,9 @@ impl Backend for ScriptedBackend {
                 let next = (self.script)(lane);
                 let mut row: Vec<f32> = (0..257_u16).map(|token| -f32::from(token) / 64.0).collect();
                 row[next as usize] = 20.0;
+                if self.spoilt[entry.lane.index()].is_some() {
+                    row.fill(f32::NAN);
+                }
                 self.rows.push(row);
             }
         }
@@ -194,10 +206,12 @@ impl Backend for ScriptedBackend {
     fn share(&mut self, from: LaneId, to: LaneId, tokens: usize) {
         assert!(self.lanes[to.index()].is_empty(), "lane {} is not empty", to.0);
         self.lanes[to.index()] = self.lanes[from.index()][..tokens].to_vec();
+        self.spoilt[to.index()] = self.spoilt[from.index()].filter(|position| *position < tokens);
     }
 
     fn truncate(&mut self, lane: LaneId, keep: usize) {
         self.lanes[lane.index()].truncate(keep);
+        self.spoilt[lane.index()] = self.spoilt[lane.index()].filter(|position| *position < keep);
     }
 
     fn len(&self, lane: LaneId) -> usize {

@@ -26,6 +26,11 @@ pub struct Fitted {
 /// nearly nothing would be left.
 const LATEST_BEGINNING: usize = 3;
 
+/// Characters of a line at most, with the blanks behind it. Where llama.cpp has no splitter of its own for a tokenizer it splits
+/// texts with `std::regex`, whose matches do not go on behind a line's end, and which recurses for each of their characters: by
+/// 321 bytes (GCC 12), so that these take a third of the stack of the [engine's thread](crate::thread).
+const LONGEST_LINE: usize = 1 << 16;
+
 /// Share of the context that is left filled after turns were dropped, in percent.
 const REFILL_PERCENT: usize = 60;
 
@@ -112,6 +117,13 @@ impl Budget {
         if self.needed + at_least > self.available {
             return Err(GenerateError::PromptTooLong { needed: self.needed + at_least, available: self.available });
         }
+        let long = pieces.iter().filter(|piece| piece.text.len() > LONGEST_LINE);
+        let line = long.map(|piece| longest_line(&piece.text)).max().unwrap_or(0);
+        if line > LONGEST_LINE {
+            // As if each of its characters were a token: so a caller who leaves out what is too much comes below the bound.
+            let needed = (self.needed + line).max(self.available + 1);
+            return Err(GenerateError::PromptTooLong { needed, available: self.available });
+        }
         let mut tokens = Vec::new();
         for piece in pieces {
             backend.tokenize(&piece.text, piece.special, &mut tokens);
@@ -119,6 +131,20 @@ impl Budget {
         self.spend(tokens.len())?;
         Ok(tokens)
     }
+}
+
+/// Characters of the longest line; the blanks behind its end count with it, empty lines among them.
+fn longest_line(text: &str) -> usize {
+    let (mut longest, mut length, mut ended) = (0, 0, false);
+    for character in text.chars() {
+        if ended && !character.is_whitespace() {
+            (length, ended) = (0, false);
+        }
+        length += 1;
+        longest = longest.max(length);
+        ended |= character == '\n';
+    }
+    longest
 }
 
 /// Of two turns, the friend's among them: one alone is often said again.
@@ -207,6 +233,25 @@ mod tests {
         let megabytes = "x".repeat(4_000_000);
         let error = fit(&ScriptedBackend::default(), &prompt(&[&megabytes]), 5, 20, None).unwrap_err();
         assert!(matches!(error, GenerateError::PromptTooLong { needed, .. } if needed > 4_000_000));
+    }
+
+    #[test]
+    fn a_line_too_long_to_be_split_is_refused_however_large_the_context_is() {
+        let (backend, context) = (ScriptedBackend::default(), 1 << 20);
+        let fitted = |turns: &[&str]| fit(&backend, &prompt(turns), 5, context, None);
+        for unit in ["x", " ", "\n", "x "] {
+            let long = unit.repeat(LONGEST_LINE + 1);
+            let error = fitted(&[long.as_str()]).unwrap_err();
+            assert!(
+                matches!(error, GenerateError::PromptTooLong { needed, available } if needed > available),
+                "{unit:?}"
+            );
+            let later = fitted(&[long.as_str(), "hi."]).unwrap();
+            assert_eq!((text(&later).as_str(), later.dropped_turns), ("PREFIXhi.>>", 1), "an old turn just leaves");
+        }
+        let line = "x".repeat(LONGEST_LINE - 1);
+        let lines = format!("{line}\n{line}\n{line}");
+        assert_eq!(fitted(&[lines.as_str()]).unwrap().tokens.len(), "PREFIX>>".len() + lines.len());
     }
 
     #[test]

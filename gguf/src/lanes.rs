@@ -65,6 +65,15 @@ impl Lanes {
         self.free.len()
     }
 
+    /// Cells that only idle lanes hold: they would be free if all of those were evicted.
+    pub fn idle_cells(&self) -> usize {
+        let mut in_use = vec![false; self.references.len()];
+        for &cell in self.lanes.iter().filter(|lane| lane.pins > 0).flat_map(|lane| &lane.cells) {
+            in_use[cell as usize] = true;
+        }
+        self.references.iter().zip(in_use).filter(|(references, in_use)| **references > 0 && !in_use).count()
+    }
+
     /// Lanes dropped to make room, since start.
     pub fn evictions(&self) -> u64 {
         self.evictions
@@ -198,6 +207,21 @@ impl Lanes {
         };
         self.evict(backend, oldest);
         true
+    }
+
+    /// Empties the idle prefixes that share cells with a lane: what is wrong with its KV may be wrong with theirs, and the next
+    /// prefix that begins alike would be begun with it.
+    pub fn empty_prefixes_of(&mut self, backend: &mut impl Backend, lane: LaneId) {
+        // Whatever lanes share, they share from the start.
+        let Some(&first) = self.lanes[lane.index()].cells.first() else { return };
+        let shares = |id: &LaneId| {
+            let lane = &self.lanes[id.index()];
+            lane.pins == 0 && matches!(lane.tenant, Tenant::Prefix(_)) && lane.cells.first() == Some(&first)
+        };
+        let prefixes: Vec<_> = self.ids().filter(shares).collect();
+        for prefix in prefixes {
+            self.empty(backend, prefix);
+        }
     }
 
     /// Empties every lane of an owner that is not in use.

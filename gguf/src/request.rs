@@ -289,10 +289,13 @@ pub struct EngineStatus {
 /// How the KV cache is laid out in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KvLayout {
-    /// Split where the cells suffice for a stream for every slot and prefix; else unified.
+    /// Split where the cells suffice for a stream for every slot and prefix, or where the model attends to a sliding window;
+    /// else unified.
     Auto,
     /// One pool of cells for all lanes: a shared prefix takes no room, and a long conversation takes what a short one
-    /// leaves. But every token looks at the cells of all: with 32 conversations that doubles a small model's work.
+    /// leaves. But every token looks at the cells of all: with 32 conversations that doubles a small model's work. Not for
+    /// models with a sliding window: llama.cpp hands on the cells that a conversation's window has left behind, and its lane
+    /// would no longer be what the engine takes it for.
     Unified,
     /// A stream of `context_tokens` cells for each lane: a step reads only the lanes that take part. A shared prefix is
     /// copied.

@@ -10,6 +10,11 @@ use crate::batcher::Batcher;
 use crate::mailbox::Mailbox;
 use crate::request::{Engine, EngineStatus, ModelInfo, OwnerId, Request, SubmitError, Ticket};
 
+/// Stack of an engine's thread: llama.cpp splits texts with `std::regex` for tokenizers that it has no splitter for, and that recurses
+/// for each character of a word. 6,500 letters fill the two megabytes that Rust gives a thread; what `fit` lets through fills a third
+/// of these. What is not used takes no memory.
+const STACK: usize = 64 << 20;
+
 /// An engine on its own thread. Dropping it ends the thread after the step it is in.
 pub struct EngineHandle {
     mailbox: Arc<Mailbox>,
@@ -38,7 +43,7 @@ impl EngineHandle {
         let (failed, failure) = sync_channel(1);
         let serving = Serving { mailbox: Arc::clone(&mailbox), ready };
         let closing = Closing(Arc::clone(&mailbox));
-        let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
+        let thread = std::thread::Builder::new().name("engine".into()).stack_size(STACK).spawn(move || {
             let _closing = closing;
             if let Err(error) = body(serving) {
                 // The receiver is there as long as nobody has seen it ready.

@@ -5,7 +5,7 @@ mod support;
 use std::collections::HashMap;
 use std::path::Path;
 
-use friend_gguf::convert::{Dtype, ModelOptions, convert_model};
+use friend_gguf::convert::{Dtype, ModelOptions, convert_model, parsers};
 use safetensors::tensor::{Dtype as SafeDtype, SafeTensors, TensorView};
 use serde_json::{Value, json};
 use support::{fixture, spoilt, with_bytes, with_json};
@@ -61,6 +61,15 @@ fn overlapping_safetensors_are_refused() {
         bytes[8..8 + length].copy_from_slice(&changed.into_bytes()[..length]);
     });
     refused(folder.path(), "safetensors");
+}
+
+#[test]
+fn a_tensor_without_values_is_refused_however_large_its_other_dimensions_are() {
+    for shape in ["[0]", "[0, 1099511627776, 1099511627776]", "[0, 4, 1099511627776, 1099511627776]"] {
+        let header = format!(r#"{{"hole": {{"dtype": "F32", "shape": {shape}, "data_offsets": [0, 0]}}}}"#);
+        let error = parsers::safetensors(header.as_bytes()).expect_err("this should be refused");
+        assert!(error.contains("`hole`") && error.contains("dimension of 0"), "{shape}: {error}");
+    }
 }
 
 /// The micro checkpoint with one tensor replaced.
@@ -265,6 +274,8 @@ fn tensors_of_a_pickle_stay_within_their_storage() {
         (0, [4, 4], [1, 4], "contiguous"),
         (0, [4, 4], [2, 1], "overlap"),
         (0xFFFF_FFFF, [1, 1], [1, 1], "before its storage"),
+        (0, [0, 4], [4, 1], "dimension of 0"),
+        (0, [4, 0], [1, 1], "dimension of 0"),
     ] {
         let error = pickle_refusal(&tensor_pickle(offset, shape, strides));
         assert!(error.contains(word), "{offset} {shape:?} {strides:?}: {error}");

@@ -5,8 +5,10 @@ mod support;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use friend_gguf::convert::format::{GgmlType, GgufFile, GgufWriter, MetaArray, MetaValue, Metadata, TensorPlan};
-use friend_gguf::convert::{Dtype, LoraOptions, convert_lora, preflight};
+use friend_gguf::convert::format::{
+    GgmlType, GgufFile, GgufWriter, MetaArray, MetaValue, Metadata, TensorPlan, TensorRecord,
+};
+use friend_gguf::convert::{Dtype, LoraOptions, convert_lora, preflight, preflight_adapter};
 use safetensors::tensor::{SafeTensors, TensorView};
 use serde_json::json;
 use support::{copy, fixture, with_bytes, with_json};
@@ -41,10 +43,27 @@ fn adapters_that_a_gguf_cannot_express_are_refused_by_name() {
         ("r", json!(0), "`r`"),
         ("r", json!(8), "this base and rank need"),
         ("lora_alpha", json!("x"), "lora_alpha"),
+        ("init_lora_weights", json!("pissa"), "`pissa`"),
+        ("init_lora_weights", json!("pissa_niter_16"), "`pissa_niter_16`"),
+        ("init_lora_weights", json!("olora"), "`olora`"),
+        ("init_lora_weights", json!("corda"), "`corda`"),
+        ("init_lora_weights", json!("loftq"), "`loftq`"),
+        ("init_lora_weights", json!("lora_ga"), "`lora_ga`"),
+        ("init_lora_weights", json!(7), "`7`"),
     ] {
         let folder = with_json("micro/lora-new", "adapter_config.json", |config| config[key] = value);
         let error = lora_refusal(folder.path(), SAFE);
         assert!(error.contains(word), "{key}: {error}");
+    }
+}
+
+#[test]
+fn adapters_that_left_their_base_alone_are_converted_however_they_began() {
+    for began in [json!(null), json!(true), json!(false), json!("gaussian"), json!("eva"), json!("orthogonal")] {
+        let folder = with_json("micro/lora-new", "adapter_config.json", |config| config["init_lora_weights"] = began);
+        let (adapter, output) = (folder.path().to_owned(), folder.path().join("out.gguf"));
+        let options = LoraOptions { adapter, base: fixture(SAFE), output, dtype: Dtype::F32 };
+        convert_lora(&options, &mut ()).unwrap();
     }
 }
 
@@ -127,13 +146,30 @@ fn rename(views: &mut HashMap<String, TensorView>, from: &str, to: &str) {
     }
 }
 
-fn gguf(folder: &Path, change: impl FnOnce(&mut Metadata, &mut Vec<TensorPlan>)) -> PathBuf {
-    let path = folder.join("made.gguf");
+type Plans = Vec<TensorPlan>;
+type Change = fn(&mut Plans);
+
+fn gguf(folder: &Path, change: impl FnOnce(&mut Metadata, &mut Plans)) -> PathBuf {
     let mut metadata = GgufFile::open(&fixture("micro/gguf/model-f16.gguf")).unwrap().metadata;
     let mut plans = vec![TensorPlan { name: "token_embd.weight".into(), dims: vec![64, 2], kind: GgmlType::F32 }];
     change(&mut metadata, &mut plans);
-    let mut writer = GgufWriter::create(&path, &metadata, &plans).unwrap();
-    for plan in &plans {
+    made(folder.join("made.gguf"), &metadata, &plans)
+}
+
+/// A LoRA for two layers, all its values 0.
+fn adapter(folder: &Path, change: impl FnOnce(&mut Metadata, &mut Plans)) -> PathBuf {
+    let file = GgufFile::open(&fixture("micro/gguf/lora-f32.gguf")).unwrap();
+    let plan =
+        |tensor: &TensorRecord| TensorPlan { name: tensor.name.clone(), dims: tensor.dims.clone(), kind: tensor.kind };
+    let mut metadata = file.metadata.clone();
+    let mut plans: Plans = file.tensors.iter().map(plan).collect();
+    change(&mut metadata, &mut plans);
+    made(folder.join("adapter.gguf"), &metadata, &plans)
+}
+
+fn made(path: PathBuf, metadata: &Metadata, plans: &[TensorPlan]) -> PathBuf {
+    let mut writer = GgufWriter::create(&path, metadata, plans).unwrap();
+    for plan in plans {
         writer.begin(&plan.name).unwrap();
         writer.write(&vec![0; plan.bytes().unwrap() as usize]).unwrap();
     }
@@ -146,12 +182,11 @@ fn gguf(folder: &Path, change: impl FnOnce(&mut Metadata, &mut Vec<TensorPlan>))
 fn models_that_llama_cpp_would_die_of_are_refused_before_it_sees_them() {
     let folder = tempfile::tempdir().unwrap();
     preflight(&gguf(folder.path(), |_, _| {})).unwrap();
-    let doubled = |metadata: &mut Metadata, _: &mut Vec<TensorPlan>| {
+    let doubled = |metadata: &mut Metadata, _: &mut Plans| {
         metadata.set("tokenizer.ggml.tokens", MetaValue::Array(MetaArray::Text(vec!["a".into(), "a".into()])));
     };
-    let set = |key: &'static str, value: MetaValue| {
-        move |metadata: &mut Metadata, _: &mut Vec<TensorPlan>| metadata.set(key, value)
-    };
+    let set =
+        |key: &'static str, value: MetaValue| move |metadata: &mut Metadata, _: &mut Plans| metadata.set(key, value);
     let complaint = |path: PathBuf| preflight(&path).unwrap_err().to_string();
     assert!(complaint(gguf(folder.path(), doubled)).contains("twice"));
     for (key, value, word) in [
@@ -169,6 +204,42 @@ fn models_that_llama_cpp_would_die_of_are_refused_before_it_sees_them() {
         assert!(error.contains(word), "{key}: {error}");
     }
     assert!(complaint(fixture("micro/gguf/lora-f32.gguf")).contains("adapter"));
+}
+
+#[test]
+fn adapters_that_llama_cpp_would_die_of_are_refused_before_it_sees_them() {
+    let folder = tempfile::tempdir().unwrap();
+    preflight_adapter(&fixture("micro/gguf/lora-f32.gguf")).unwrap();
+    preflight_adapter(&adapter(folder.path(), |metadata, _| metadata.remove("adapter.lora.alpha"))).unwrap();
+    let complaint = |path: &Path| preflight_adapter(path).unwrap_err().to_string();
+    for (key, value, word) in [
+        ("adapter.lora.alpha", MetaValue::F64(32.0), "adapter.lora.alpha"),
+        ("adapter.lora.alpha", MetaValue::U32(32), "adapter.lora.alpha"),
+        ("adapter.lora.alpha", MetaValue::Text("32".into()), "adapter.lora.alpha"),
+        ("adapter.lora.alpha", MetaValue::F32(f32::NAN), "adapter.lora.alpha"),
+        ("adapter.type", MetaValue::U32(1), "LoRA adapter"),
+        ("adapter.type", MetaValue::Text("mora".into()), "LoRA adapter"),
+        ("general.type", MetaValue::Bool(true), "LoRA adapter"),
+        ("general.architecture", MetaValue::I32(3), "general.architecture"),
+    ] {
+        let error = complaint(&adapter(folder.path(), |metadata, _| metadata.set(key, value)));
+        assert!(error.contains(word), "{key}: {error}");
+    }
+    let changes: [(Change, &str); 8] = [
+        (|plans| plans.clear(), "no LoRA factors"),
+        (|plans| drop(plans.remove(0)), "other factor"),
+        (|plans| drop(plans.remove(1)), "other factor"),
+        (|plans| plans[0].name.push('x'), "no LoRA factor"),
+        (|plans| plans[0].kind = GgmlType::I8, "I8"),
+        (|plans| plans[0].kind = GgmlType::Q4_0, "Q4_0"),
+        (|plans| plans[1].dims.push(2), "no matrix"),
+        (|plans| plans[0].dims[1] = 8, "rank 8"),
+    ];
+    for (change, word) in changes {
+        let error = complaint(&adapter(folder.path(), |_, plans| change(plans)));
+        assert!(error.contains(word), "{word}: {error}");
+    }
+    assert!(complaint(&gguf(folder.path(), |_, _| {})).contains("a model is no adapter"));
 }
 
 #[test]

@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use friend_gguf::backend::{Backend, Batch, LaneId, Token};
+use friend_gguf::convert::format::{MetaValue, Metadata};
 use friend_gguf::llama::{LlamaBackend, StartError, load_model, open, start};
 use friend_gguf::request::{
     Completion, Engine, EngineConfig, Finish, GenerateError, KvKeys, KvLayout, OwnerId, Piece, Prompt, Request,
     Sampling, Stop, SubmitError, Ticket,
 };
-use support::{fixture, micro_f32};
+use support::{fixture, micro_f32, with_keys};
 
 fn config() -> EngineConfig {
     EngineConfig {
@@ -273,6 +274,56 @@ fn nothing_that_a_caller_sends_ends_the_process() {
 }
 
 #[test]
+fn a_word_of_many_thousand_letters_does_not_overflow_the_engines_stack() {
+    // llama.cpp splits this tokenizer's texts with std::regex, which recurses for each letter.
+    let split_by_regex = |metadata: &mut Metadata| {
+        metadata.set("tokenizer.ggml.pre", MetaValue::Text("tekken".into()));
+        metadata.set("gptneox.context_length", MetaValue::U32(8192));
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let model = with_keys(&micro_f32(), folder.path().join("tekken.gguf"), split_by_regex);
+    let config = EngineConfig { model, slots: 1, lanes: 1, context_tokens: 8192, kv_tokens: 8192, ..config() };
+    let engine = start(config).expect("an engine");
+    // Its vocabulary has no piece with two of them, so that they are too many tokens, which is known once they are split.
+    let long = outcome(engine.submit(request(1, &"z".repeat(30_000))).expect("accepted"));
+    assert!(matches!(long, Err(GenerateError::PromptTooLong { needed, .. }) if needed > 30_000), "{long:?}");
+    outcome(engine.submit(request(1, "hello there")).expect("accepted")).expect("an answer");
+}
+
+#[test]
+fn a_model_with_a_sliding_window_gets_a_stream_for_each_lane_or_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let window = |metadata: &mut Metadata| metadata.set("gptneox.attention.sliding_window", MetaValue::U32(64));
+    let windowed = with_keys(&micro_f32(), folder.path().join("windowed.gguf"), window);
+    let with = |kv_layout, kv_tokens| EngineConfig { model: windowed.clone(), kv_layout, kv_tokens, ..config() };
+    for (kv_layout, kv_tokens) in [(KvLayout::Unified, 0), (KvLayout::Unified, 768), (KvLayout::Auto, 768)] {
+        let error = start(with(kv_layout, kv_tokens)).err().expect("an error").to_string();
+        assert!(error.contains("sliding window"), "{error}");
+    }
+    let model = load_model(&windowed, 0).expect("a model");
+    for (kv_layout, kv_tokens) in [(KvLayout::Auto, 0), (KvLayout::Auto, 256 * 25), (KvLayout::Split, 256 * 25)] {
+        assert!(open(&model, None, &with(kv_layout, kv_tokens)).expect("a context").split);
+    }
+}
+
+#[test]
+fn a_model_without_a_kv_cache_is_refused() {
+    // LLaDA has a Llama's tensors, and fills in whole texts.
+    let as_llada = |metadata: &mut Metadata| {
+        for (key, _) in &mut metadata.0 {
+            if let Some(rest) = key.strip_prefix("llama.") {
+                *key = format!("llada.{rest}");
+            }
+        }
+        metadata.set("general.architecture", MetaValue::Text("llada".into()));
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let model = with_keys(&fixture("llama/gguf/model-f32.gguf"), folder.path().join("llada.gguf"), as_llada);
+    let error = start(EngineConfig { model, ..config() }).err().expect("an error").to_string();
+    assert!(error.contains("no KV cache") && error.contains("diffusion"), "{error}");
+}
+
+#[test]
 fn a_dropped_engine_ends_its_answers_and_accepts_no_more() {
     let engine = start(EngineConfig { slots: 1, ..config() }).expect("an engine");
     let long = Request { max_new_tokens: 100, ..request(1, "x") };
@@ -311,5 +362,8 @@ fn a_model_or_setting_that_cannot_work_is_an_error_that_says_so() {
     assert!(failed(EngineConfig { kv_tokens: 100, ..config() }).contains("kv_tokens is 100"));
     assert!(failed(EngineConfig { batch_tokens: 4, ..config() }).contains("batch_tokens is 4"));
     assert!(failed(EngineConfig { adapter: Some((micro_f32(), 1.0)), ..config() }).contains("the adapter"));
+    let double = |metadata: &mut Metadata| metadata.set("adapter.lora.alpha", MetaValue::F64(32.0));
+    let adapter = with_keys(&fixture("micro/gguf/lora-f32.gguf"), folder.path().join("double.gguf"), double);
+    assert!(failed(EngineConfig { adapter: Some((adapter, 1.0)), ..config() }).contains("adapter.lora.alpha"));
     assert!(matches!(start(with(folder.path().join("none.gguf"))), Err(StartError::File { .. })));
 }

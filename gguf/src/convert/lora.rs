@@ -204,6 +204,10 @@ impl PeftConfig {
     }
 }
 
+/// Ways to begin an adapter that leave the base's weights alone. Others (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) take out of these what
+/// they begin it with.
+const FAITHFUL: [&str; 3] = ["gaussian", "eva", "orthogonal"];
+
 /// Variants that GGUF's plain `alpha/r · B·A` would get wrong without a word.
 fn refuse_variants(config: &Value, blame: &Blame) -> Result<(), ConvertError> {
     let is_set = |key: &str| match &config[key] {
@@ -233,6 +237,19 @@ fn refuse_variants(config: &Value, blame: &Blame) -> Result<(), ConvertError> {
             return Err(blame.error(format!(
                 "`{key}` is set ({meaning}), which GGUF cannot express; merge the adapter into its base with PEFT \
                  (`merge_and_unload`) and convert the result"
+            )));
+        }
+    }
+    match &config["init_lora_weights"] {
+        Value::Null | Value::Bool(_) => {}
+        Value::String(kind) if FAITHFUL.contains(&kind.as_str()) => {}
+        other => {
+            let kind = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
+            return Err(blame.error(format!(
+                "`init_lora_weights` is `{}`: the adapter is right only over the weights that PEFT changed for it, which are not its \
+                 base's any more; save it with `path_initial_model_for_weight_conversion`, or merge it into those weights with PEFT \
+                 (`merge_and_unload`), and convert the result",
+                shorten(&kind)
             )));
         }
     }

@@ -38,7 +38,7 @@ pub use inspect::{Inspection, inspect};
 pub use lora::{LoraOptions, convert_lora};
 pub use merge::{MergeOptions, merge};
 pub use model::{Dtype, ModelOptions, Summary, convert_model};
-pub use preflight::preflight;
+pub use preflight::{preflight, preflight_adapter};
 pub use progress::Progress;
 pub use provenance::{PROVENANCE_FILE, Provenance};
 pub use quant::QuantType;

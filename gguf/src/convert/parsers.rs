@@ -1,5 +1,6 @@
 //! Every parser of this module as a function of bytes alone, so that fuzz targets and the tests' mutations can reach it
-//! without a file. None of them may panic, hang, or allocate more than a small multiple of what it is given.
+//! without a file. None of them may panic, hang, or allocate more than a small multiple of what it is given; but a chat template,
+//! a program, is bounded in its steps alone.
 
 use std::path::Path;
 

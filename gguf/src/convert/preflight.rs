@@ -1,11 +1,11 @@
 //! Checks of a GGUF before llama.cpp sees it. llama.cpp ends the whole process where a file breaks some of its
 //! assumptions (`GGML_ASSERT`), so those are checked here and become errors.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::error::{Blame, ConvertError, shorten};
-use super::format::{GgufFile, MetaArray, MetaValue};
+use super::format::{GgmlType, GgufFile, MetaArray, MetaValue, TensorRecord};
 
 /// llama.cpp's `LLAMA_MAX_LAYERS`.
 const MAX_LAYERS: u64 = 512;
@@ -46,6 +46,69 @@ pub fn preflight(path: &Path) -> Result<GgufFile, ConvertError> {
         return Err(blame.error("it holds no tensors"));
     }
     Ok(file)
+}
+
+/// Opens an adapter for llama.cpp, which takes the types of some keys and the shapes of its factors on trust.
+///
+/// # Errors
+/// [`ConvertError`] that says what is wrong with the file.
+pub fn preflight_adapter(path: &Path) -> Result<GgufFile, ConvertError> {
+    let file = GgufFile::open(path)?;
+    let blame = Blame::new("LoRA adapter", path);
+    let text = |key: &str| file.metadata.text(key).unwrap_or_default();
+    if text("general.type") != "adapter" || text("adapter.type") != "lora" {
+        return Err(blame.error("its keys do not say that it is a LoRA adapter; a model is no adapter"));
+    }
+    if text("general.architecture").is_empty() {
+        return Err(blame.error("it does not name its base's architecture (`general.architecture`)"));
+    }
+    match file.metadata.get("adapter.lora.alpha") {
+        // Without one llama.cpp applies the factors as they are.
+        None => {}
+        Some(MetaValue::F32(alpha)) if alpha.is_finite() => {}
+        Some(_) => return Err(blame.error("`adapter.lora.alpha` is no finite 32-bit float; convert the adapter again")),
+    }
+    check_factors(&file).map_err(|reason| blame.error(reason))?;
+    Ok(file)
+}
+
+/// What a factor may be stored as: whatever llama.cpp's own converter writes.
+const FACTORS: [GgmlType; 4] = [GgmlType::F32, GgmlType::F16, GgmlType::BF16, GgmlType::Q8_0];
+
+fn check_factors(file: &GgufFile) -> Result<(), String> {
+    let by_name: HashMap<&str, &TensorRecord> =
+        file.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+    let mut pairs = 0;
+    for tensor in &file.tensors {
+        let refuse = |reason: &str| Err(format!("its tensor `{}` {reason}", shorten(&tensor.name)));
+        // llama.cpp leaves out trained norms.
+        if tensor.name.ends_with("_norm.weight") {
+            continue;
+        }
+        let Some((target, factor)) = tensor.name.rsplit_once('.') else { return refuse("is no LoRA factor") };
+        let other = match factor {
+            "lora_a" => "lora_b",
+            "lora_b" => "lora_a",
+            _ => return refuse("is no LoRA factor"),
+        };
+        let other = by_name.get(format!("{target}.{other}").as_str());
+        let Some(other) = other else { return refuse("lacks its other factor") };
+        if !FACTORS.contains(&tensor.kind) {
+            return refuse(&format!("is of {}, in which no factor is stored", tensor.kind.name()));
+        }
+        let ([columns, rows], [other_columns, _]) = (&tensor.dims[..], &other.dims[..]) else {
+            return refuse("or its other factor is no matrix");
+        };
+        if factor == "lora_a" {
+            // The first factor for the embedding is looked up row by row, and so lies the other way.
+            let rank = if target.ends_with("token_embd.weight") { columns } else { rows };
+            if rank != other_columns {
+                return refuse(&format!("is of rank {rank}, its other factor of rank {other_columns}"));
+            }
+            pairs += 1;
+        }
+    }
+    if pairs == 0 { Err("it holds no LoRA factors".to_owned()) } else { Ok(()) }
 }
 
 fn check_vocabulary(file: &GgufFile) -> Result<(), String> {

@@ -9,6 +9,7 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
+use super::cache::windowed;
 use super::context::Context;
 use super::openmp;
 use crate::backend::{Backend, Batch, DecodeError, Entry, LaneId, Limits, Token, Vocabulary};
@@ -51,7 +52,7 @@ impl<'model> LlamaBackend<'model> {
         let batch = LlamaBatch::new(context.limits.batch_tokens + padding, 1);
         let vocabulary = vocabulary(context.model);
         let architecture = context.model.meta_val_str("general.architecture").unwrap_or_default();
-        let windowed = context.model.meta_val_str(&format!("{architecture}.attention.sliding_window")).is_ok();
+        let windowed = windowed(context.model);
         let normalises = architecture == "gptneox";
         let team = (context.threads > 1 && openmp::can_change()).then(Team::default);
         Self {

@@ -51,13 +51,14 @@ fn head(model: &LlamaModel) -> u32 {
 /// The same set-up with its cells counted, where they were left to the machine's memory.
 ///
 /// # Errors
-/// [`StartError::Setting`] as [`keys`].
+/// [`StartError::Setting`] as [`keys`], and where the model cannot have the layout.
 pub(super) fn with_cells(model: &LlamaModel, config: &EngineConfig) -> Result<EngineConfig, StartError> {
     if config.kv_tokens > 0 {
         return Ok(config.clone());
     }
     let (stream, fewest, most) = shape(model, config);
-    let splits = config.kv_layout != KvLayout::Unified && fewest <= MOST_LANES;
+    let layout = layout(model, config)?;
+    let splits = layout != KvLayout::Unified && fewest <= MOST_LANES;
     let wanted = Wanted {
         stream,
         fewest: splits.then_some(fewest),
@@ -66,12 +67,41 @@ pub(super) fn with_cells(model: &LlamaModel, config: &EngineConfig) -> Result<En
         cell: cell_bytes(model, keys(model, config)?) as u64,
     };
     let memory = memory(config.gpu_layers > 0).unwrap_or(UNKNOWN_MEMORY);
-    let kv_tokens = match config.kv_layout {
-        // Asked for by name: as many as it needs.
+    let kv_tokens = match layout {
+        // Asked for by name, or the only one possible: as many as it needs.
         KvLayout::Split => memory::cells(wanted, memory).max(stream.saturating_mul(fewest)),
         KvLayout::Auto | KvLayout::Unified => memory::cells(wanted, memory),
     };
     Ok(EngineConfig { kv_tokens, ..config.clone() })
+}
+
+/// Whether old tokens leave a lane's KV in some layers: those that attend to a sliding window.
+pub(super) fn windowed(model: &LlamaModel) -> bool {
+    let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
+    let told = model.meta_val_str(&format!("{architecture}.attention.sliding_window")).ok();
+    match architecture.as_str() {
+        // llama.cpp has a window for these also where their file names none …
+        "gemma2" => true,
+        "exaone4" if model.n_layer() == 64 => true,
+        "llama4" => told.as_deref() != Some("0"),
+        // … and none for this, whatever its file names.
+        "phi3" => false,
+        _ => told.is_some_and(|tokens| tokens != "0"),
+    }
+}
+
+/// The layout that was asked for, as far as the model leaves a choice.
+fn layout(model: &LlamaModel, config: &EngineConfig) -> Result<KvLayout, StartError> {
+    match config.kv_layout {
+        KvLayout::Auto if windowed(model) => Ok(KvLayout::Split),
+        // In one pool llama.cpp takes a cell that one lane no longer attends to for any other, and purges what lies before it.
+        KvLayout::Unified if windowed(model) => Err(StartError::Setting(
+            "kv_layout is \"unified\", and this model attends to a sliding window, whose cells llama.cpp would take from one \
+             conversation for another; take \"auto\" or \"split\""
+                .into(),
+        )),
+        layout => Ok(layout),
+    }
 }
 
 /// Bytes that are free where the cache will be.
@@ -105,15 +135,18 @@ pub(super) fn stream_tokens(context_tokens: u32) -> u32 {
 /// How many streams the KV cache is split into; none where it is unified.
 ///
 /// # Errors
-/// [`StartError::Setting`] where a split was asked for and the cells do not suffice.
+/// [`StartError::Setting`] where a split was asked for, or the model needs one, and the cells do not suffice; where the model
+/// cannot have the layout.
 pub(super) fn streams(model: &LlamaModel, config: &EngineConfig) -> Result<Option<u32>, StartError> {
     let (stream, needed, most) = shape(model, config);
     let streams = (config.kv_tokens / stream.max(1)).min(most);
-    match config.kv_layout {
+    let layout = layout(model, config)?;
+    let why = if layout == config.kv_layout { "" } else { " (which this model needs for its sliding window)" };
+    match layout {
         KvLayout::Unified => Ok(None),
         KvLayout::Auto if needed > MOST_LANES => Ok(None),
         KvLayout::Split if needed > MOST_LANES => Err(StartError::Setting(format!(
-            "slots is {}, and with kv_layout = \"split\" may be {} at most",
+            "slots is {}, and with kv_layout = \"split\"{why} may be {} at most",
             config.slots,
             MOST_LANES - other_streams()
         ))),
@@ -126,7 +159,7 @@ pub(super) fn streams(model: &LlamaModel, config: &EngineConfig) -> Result<Optio
             Ok(None)
         }
         KvLayout::Split if streams < needed => Err(StartError::Setting(format!(
-            "kv_tokens is {}, and kv_layout = \"split\" needs {}: {stream} for each of {} slots and {} prefixes, and once more",
+            "kv_tokens is {}, and kv_layout = \"split\"{why} needs {}: {stream} for each of {} slots and {} prefixes, and once more",
             config.kv_tokens,
             u64::from(needed) * u64::from(stream),
             config.slots,

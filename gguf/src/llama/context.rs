@@ -5,12 +5,15 @@ use std::path::Path;
 
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
+use llama_cpp_2::token::LlamaToken;
 
 use super::cache::{MOST_LANES, SPARE_STREAMS, cell_bytes, keys, stream_tokens, streams, with_cells};
 use super::{StartError, library};
 use crate::backend::Limits;
+use crate::convert::preflight_adapter;
 use crate::request::EngineConfig;
 
 /// A context with its model and bounds.
@@ -55,12 +58,19 @@ pub(super) fn load_adapter(
     config: &EngineConfig,
 ) -> Result<Option<LlamaLoraAdapter>, StartError> {
     let Some((path, _)) = &config.adapter else { return Ok(None) };
+    check_adapter(path)?;
     model.lora_adapter_init(path).map(Some).map_err(|error| {
         StartError::llama(
             format!("load the adapter {}", path.display()),
             format!("{error}; was it made for this model?"),
         )
     })
+}
+
+/// Refuses an adapter that would end the process inside llama.cpp.
+pub(super) fn check_adapter(path: &Path) -> Result<(), StartError> {
+    let checked = preflight_adapter(path).map(drop);
+    checked.map_err(|error| StartError::Setting(format!("the adapter cannot be used: {error}")))
 }
 
 /// Opens a context for `config`, with the adapter at its scale.
@@ -138,6 +148,7 @@ pub fn open<'model>(
             .lora_adapter_set(adapter, *scale)
             .map_err(|error| StartError::llama(format!("apply the adapter {}", path.display()), error))?;
     }
+    check_memory(&mut context)?;
     let lanes = sequences - streams.map_or(0, |_| SPARE_STREAMS);
     let limits = Limits {
         batch_tokens: config.batch_tokens.min(context.n_batch()).min(context.n_ubatch()) as usize,
@@ -151,6 +162,26 @@ pub fn open<'model>(
     };
     let (split, on_gpu) = (streams.is_some(), config.gpu_layers > 0);
     Ok(Context { model, context, limits, split, on_gpu, cell_bytes: cell_bytes(model, keys), threads })
+}
+
+/// Computes a token and looks for it in the KV cache. Encoders and diffusion models have none: llama.cpp computes each of their
+/// batches by itself without a word, and the answer would follow from the newest token alone.
+fn check_memory(context: &mut LlamaContext<'_>) -> Result<(), StartError> {
+    let mut batch = LlamaBatch::new(1, 1);
+    batch.add(LlamaToken(0), 0, &[0], true).map_err(|error| StartError::llama("fill a batch", error))?;
+    context.decode(&mut batch).map_err(|error| StartError::llama("compute a first token", error))?;
+    let held = context.kv_cache_seq_pos_max(0) + 1;
+    // This sequence alone: to clear the whole cache is to write all of its memory.
+    let emptied = context.clear_kv_cache_seq(Some(0), None, None);
+    emptied.map_err(|error| StartError::llama("empty the KV cache", error))?;
+    if held == 1 {
+        return Ok(());
+    }
+    Err(StartError::Setting(
+        "this model has no KV cache, so it cannot go on with a text: it is an encoder (as BERT) or a diffusion model; choose one \
+         that generates text token by token"
+            .into(),
+    ))
 }
 
 /// Threads to compute with: as asked, or as many as there are cores.

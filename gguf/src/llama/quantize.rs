@@ -108,8 +108,8 @@ fn run(
         return Ok(());
     }
     Err(ConvertError::Unsupported(format!(
-        "llama.cpp could not quantise {} to {kind} with {threads} threads; its reason is in the log (RUST_LOG=llama_cpp=debug). \
-         Is there space left on the disk?",
+        "llama.cpp could not quantise {} to {kind} with {threads} threads; its reason is in the log \
+         (AI_FRIEND_LOG=llama_cpp=debug shows all that it says). Is there space left on the disk?",
         options.input.display()
     )))
 }

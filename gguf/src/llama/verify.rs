@@ -11,6 +11,7 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use unicode_normalization::UnicodeNormalization;
 
+use super::context::check_adapter;
 use super::{StartError, library, load_model};
 use crate::convert::{Expected, ExpectedPrompt, Progress, preflight};
 use crate::request::Piece;
@@ -133,6 +134,9 @@ impl Exact {
     /// [`StartError`] when the file is damaged, would end the process, or llama.cpp refuses it.
     pub fn open(model: &Path, adapter: Option<&(PathBuf, f32)>) -> Result<Self, StartError> {
         preflight(model).map_err(|error| StartError::Setting(error.to_string()))?;
+        if let Some((adapter, _)) = adapter {
+            check_adapter(adapter)?;
+        }
         Ok(Self { model: load_model(model, 0)?, adapter: adapter.cloned() })
     }
 

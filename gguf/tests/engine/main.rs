@@ -1,6 +1,7 @@
 //! What the batching engine promises its callers, with a scripted model and time as a number.
 
 mod bench;
+mod left_behind;
 mod steps;
 
 use std::time::Duration;

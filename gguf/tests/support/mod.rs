@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use friend_gguf::convert::format::GgufFile;
+use friend_gguf::convert::format::{GgufFile, GgufWriter, Metadata, TensorPlan};
 use friend_gguf::convert::{Dtype, ModelOptions, convert_model};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -67,6 +67,28 @@ pub fn micro_f32() -> PathBuf {
         convert("micro/hf-safetensors-v5", Dtype::F32, &folder)
     };
     MADE.get_or_init(make).clone()
+}
+
+/// Copies a GGUF file, its keys changed.
+pub fn with_keys(from: &Path, to: PathBuf, change: impl FnOnce(&mut Metadata)) -> PathBuf {
+    let file = GgufFile::open(from).expect("our own output opens");
+    let mut metadata = file.metadata.clone();
+    change(&mut metadata);
+    let plan = |tensor: &friend_gguf::convert::format::TensorRecord| TensorPlan {
+        name: tensor.name.clone(),
+        dims: tensor.dims.clone(),
+        kind: tensor.kind,
+    };
+    let plans: Vec<TensorPlan> = file.tensors.iter().map(plan).collect();
+    let mut writer = GgufWriter::create(&to, &metadata, &plans).expect("a folder of the test's own");
+    for tensor in &file.tensors {
+        let mut bytes = vec![0; tensor.bytes as usize];
+        file.read_at(tensor, 0, &mut bytes).expect("tensors lie within the file");
+        writer.begin(&tensor.name).expect("in the plans' order");
+        writer.write(&bytes).expect("as many as planned");
+    }
+    writer.finish().expect("the whole file");
+    to
 }
 
 /// Copies a fixture folder, so that a test may damage it.

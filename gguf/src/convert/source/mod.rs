@@ -24,6 +24,10 @@ pub fn shard_names(index: &str, extension: &str) -> Result<Vec<String>, String> 
 
 pub(crate) use safetensors::parse_header as parse_safetensors_header;
 
+/// Why a tensor with a dimension of 0 is refused. The sizes of its other dimensions are bounded by nothing, as their product is.
+const NO_VALUES: &str =
+    "has a dimension of 0, so it holds no values; gather a training that is spread over machines before saving it";
+
 /// The tensors of one checkpoint folder.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -78,7 +82,7 @@ impl SourceTensor {
 
     /// Values in one row: the product of all further dimensions.
     pub fn columns(&self) -> u64 {
-        self.shape.iter().skip(1).product()
+        self.shape.iter().skip(1).fold(1_u64, |product, dim| product.saturating_mul(*dim))
     }
 }
 

@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
-use super::{SourceTensor, SourceType};
-use crate::convert::error::{Blame, ConvertError};
+use super::{NO_VALUES, SourceTensor, SourceType};
+use crate::convert::error::{Blame, ConvertError, shorten};
 
 /// The format's own bound is 100 MB; no checkpoint of ours needs a tenth of that.
 const MAX_HEADER: u64 = 16 << 20;
@@ -34,7 +34,7 @@ pub(super) fn read(file: &File, size: u64, blame: &Blame) -> Result<Vec<(String,
 pub(crate) fn parse_header(header: &[u8], size: u64) -> Result<Vec<(String, SourceTensor)>, String> {
     let metadata: Metadata = serde_json::from_slice(header).map_err(|error| format!("bad header: {error}"))?;
     let data = header.len() as u64 + 8;
-    let declared = data + metadata.data_len() as u64;
+    let declared = data.saturating_add(metadata.data_len() as u64);
     if declared != size {
         return Err(format!(
             "its header describes {declared} bytes and the file has {size}: it is cut short or damaged"
@@ -49,6 +49,9 @@ pub(crate) fn parse_header(header: &[u8], size: u64) -> Result<Vec<(String, Sour
             other => SourceType::Other(other.bitsize().div_ceil(8) as u64),
         };
         let shape: Vec<u64> = about.shape.iter().map(|dim| *dim as u64).collect();
+        if shape.contains(&0) {
+            return Err(format!("its tensor `{}` {NO_VALUES}", shorten(&name)));
+        }
         let tensor = SourceTensor { dtype, shape, start: data + about.data_offsets.0 as u64, row_stride: 0, file: 0 };
         // The crate has checked that the whole shape fits the file, so a row does.
         let row_stride = tensor.columns().saturating_mul(dtype.bytes());

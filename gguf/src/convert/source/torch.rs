@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use super::pickle::{self, PickledTensor};
-use super::{SourceTensor, zip};
+use super::{NO_VALUES, SourceTensor, zip};
 use crate::convert::error::{Blame, ConvertError, shorten};
 
 /// A 7b checkpoint's pickle has about 100 kB.
@@ -43,6 +43,9 @@ pub(super) fn read(file: &File, size: u64, blame: &Blame) -> Result<Vec<(String,
 /// Finds a tensor's bytes in its storage; several tensors may be views of one.
 fn place(tensor: &PickledTensor, storage: &zip::Entry) -> Result<SourceTensor, String> {
     const TOO_LARGE: &str = "its shape is impossible";
+    if tensor.shape.contains(&0) {
+        return Err(NO_VALUES.to_owned());
+    }
     let width = tensor.dtype.bytes();
     // Strides of a row-major tensor, counted from the last dimension; the first dimension may step further.
     let mut expected = 1_u64;
