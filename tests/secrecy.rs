@@ -47,7 +47,8 @@ async fn no_level_of_the_log_shows_the_token_or_a_text() {
     let telegram = Telegram::new(&config).unwrap();
     tracing::info!(?config, ?telegram, "made");
     let button = Button { label: "heartbroken label".to_owned(), data: "heartbroken data".to_owned() };
-    let outgoing = Outgoing::Text { text: "my heartbroken answer".to_owned(), buttons: vec![vec![button]] };
+    let (text, buttons) = ("my heartbroken answer".to_owned(), vec![vec![button]]);
+    let outgoing = Outgoing::Text { text, buttons, topic: None };
     let faults = [
         Fault::internal(),
         Fault::Html { status: 502 },
@@ -68,7 +69,7 @@ async fn no_level_of_the_log_shows_the_token_or_a_text() {
     tracing::info!(?updates, "received");
     telegram.draft(ChatId(ann.id()), 3, "my heartbroken draft").await.unwrap();
     server.shutdown().await;
-    let error = telegram.typing(ChatId(ann.id())).await.unwrap_err();
+    let error = telegram.typing(ChatId(ann.id()), None).await.unwrap_err();
     tracing::error!(%error, ?error, "gone");
 
     let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

@@ -126,6 +126,8 @@ pub enum Outcome {
 pub(crate) struct Chat<'a> {
     pub id: ChatId,
     pub private: bool,
+    /// The topic of a forum where what is said goes.
+    pub topic: Option<i64>,
     pub state: &'a ChatState,
     pub bell: &'a Bell,
     /// Inbox rows being settled.
@@ -134,6 +136,13 @@ pub(crate) struct Chat<'a> {
     pub may_cancel: bool,
     /// Whether the person knows that the answer takes a while.
     pub told: &'a Cell<bool>,
+}
+
+impl Chat<'_> {
+    /// Consent counts where it is one person's: in a group, whoever pressed the button spoke for all.
+    pub fn may_flirt(&self) -> bool {
+        self.private && self.state.profile.flirt
+    }
 }
 
 /// How an answer ended.
@@ -164,14 +173,19 @@ impl Desk {
             None => self.store.claim(self.bot, id, self.config.history_turns).await?,
         };
         let (mut quiet, mut cancels, told) = (false, 0, Cell::new(false));
-        let mut typing = None;
+        let mut typing: Option<TypingNow<'_>> = None;
         while !self.stop.is_cancelled() {
             let inbox = self.store.pending(self.bot, id, self.config.inbox_rows).await?;
             let Some(step) = next_step(&inbox, self.config.max_message_chars) else {
                 return Ok(Outcome::Settled(state));
             };
-            if matches!(step.deed, Deed::Answer(_)) && !quiet {
-                typing = Some(TypingNow::start(&self.outbox.typing, id));
+            let topic = step.topic(&inbox);
+            let is_shown = quiet && typing.as_ref().is_some_and(|now| now.topic == topic);
+            if matches!(step.deed, Deed::Answer(_)) && !is_shown {
+                drop(typing.take()); // First: the end of the old would be the end of the new.
+                typing = Some(TypingNow::start(&self.outbox.typing, id, topic));
+            }
+            if step.deed.may_grow() && !quiet {
                 self.wait_for_quiet(bell).await;
                 quiet = true;
                 continue;
@@ -179,9 +193,9 @@ impl Desk {
             bell.settling.set(step.rows.first().copied());
             let private = inbox.first().is_some_and(|row| row.incoming.private);
             let may_cancel = cancels < self.config.max_cancels;
-            let chat = Chat { id, private, state: &state, bell, rows: &step.rows, may_cancel, told: &told };
+            let chat = Chat { id, private, topic, state: &state, bell, rows: &step.rows, may_cancel, told: &told };
             let change = match self.settle(&chat, &step, &inbox).await? {
-                Answered::Change(change) => *change,
+                Answered::Change(change) => change.in_topic(topic),
                 Answered::Outdated => {
                     // Who adds one message may add another: each answer begun too early is wasted.
                     (quiet, cancels) = (false, cancels + 1);
@@ -218,7 +232,8 @@ impl Desk {
                 _ => self.reply_to_event(chat, incoming).await?,
             },
             Deed::Hush(words) => {
-                Change { turns: vec![turn(Role::Person, &words.0)], ..self.say(&self.persona.texts.stopped) }
+                let turns = said(words, turn(Role::Person, &words.newest));
+                Change { turns, ..self.say(&self.persona.texts.stopped) }
             }
             Deed::Answer(words) => return self.answer(chat, words, inbox).await,
         };
@@ -241,9 +256,10 @@ impl Desk {
         let done = chat.rows.to_vec();
         let mut profile = chat.state.profile.clone();
         profile.inactive = false;
-        if asks_if_bot(&words.0) {
+        if asks_if_bot(&words.newest) {
             let written = self.named(&self.persona.texts.honest);
-            let turns = vec![turn(Role::Person, &words.0), turn(Role::Friend, &written)];
+            let mut turns = said(words, turn(Role::Person, &words.newest));
+            turns.push(turn(Role::Friend, &written));
             return Ok(Answered::Change(Box::new(Change {
                 done,
                 turns,
@@ -251,7 +267,7 @@ impl Desk {
                 ..self.say(&written)
             })));
         }
-        let felt = self.feel(&words.0).await;
+        let felt = self.feel(&words.newest).await;
         let rules = &self.persona.rules;
         let mut scores = Scores::NEUTRAL;
         if !felt.degraded {
@@ -259,10 +275,10 @@ impl Desk {
             scores = mood.scores;
             (profile.mood, profile.last_scores) = (Some(mood), Some(felt.scores));
         }
-        let choice = rules.choose(scores, profile.mode.as_deref(), profile.flirt);
+        let choice = rules.choose(scores, profile.mode.as_deref(), chat.may_flirt());
         profile.mode = Some(choice.mode.clone());
 
-        let person = Turn { scores: (!felt.degraded).then_some(felt.scores), ..turn(Role::Person, &words.0) };
+        let person = Turn { scores: (!felt.degraded).then_some(felt.scores), ..turn(Role::Person, &words.newest) };
         let generation = Generation { desk: self, chat, inbox, mode: &choice.mode, person: &person };
         let (text, done, usage) = match generation.run().await? {
             Generated::Whole { text, usage } => (text, done, Some(usage)),
@@ -271,7 +287,7 @@ impl Desk {
                 self.observer.gave_up();
                 let change = Change {
                     done,
-                    turns: vec![person],
+                    turns: said(words, person),
                     profile: Some(profile),
                     ..self.say(&self.persona.texts.failed)
                 };
@@ -281,13 +297,13 @@ impl Desk {
             Generated::Closing => return Ok(Answered::Closing),
         };
 
-        let mut turns = vec![person];
-        let said = if text.is_empty() { &self.persona.texts.stopped } else { &text };
+        let mut turns = said(words, person);
+        let told = if text.is_empty() { &self.persona.texts.stopped } else { &text };
         if !text.is_empty() {
             turns.push(Turn { mode: Some(choice.mode.clone()), ..turn(Role::Friend, &text) });
         }
         self.observer.turn(TurnReport { chat: chat.id, felt, choice, usage, took: begun.elapsed() });
-        Ok(Answered::Change(Box::new(Change { done, turns, profile: Some(profile), ..self.say(said) })))
+        Ok(Answered::Change(Box::new(Change { done, turns, profile: Some(profile), ..self.say(told) })))
     }
 
     /// Remembers and delivers, in one transaction.
@@ -329,7 +345,7 @@ impl Desk {
         let text = self.named(text);
         let out = split(&text, MESSAGE_UNITS)
             .into_iter()
-            .map(|text| Outgoing::Text { text: text.to_owned(), buttons: Vec::new() })
+            .map(|text| Outgoing::Text { text: text.to_owned(), buttons: Vec::new(), topic: None })
             .collect();
         Change { out, ..Change::default() }
     }
@@ -357,6 +373,12 @@ pub(crate) fn turn(role: Role, text: &str) -> Turn {
     Turn { role, text: text.to_owned(), mode: None, scores: None, at_ms: now_ms() }
 }
 
+/// All that a person said, of which the newest turn is given: it may know how it was meant.
+pub(crate) fn said(words: &Words, newest: Turn) -> Vec<Turn> {
+    let earlier = words.earlier.iter().map(|text| turn(Role::Person, text));
+    earlier.chain([newest]).collect()
+}
+
 /// Unix time in milliseconds.
 pub(crate) fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as i64)
@@ -371,17 +393,18 @@ pub(crate) fn owner(chat: ChatId) -> OwnerId {
 struct TypingNow<'a> {
     typing: &'a Recipient<Typing>,
     chat: ChatId,
+    topic: Option<i64>,
 }
 
 impl<'a> TypingNow<'a> {
-    fn start(typing: &'a Recipient<Typing>, chat: ChatId) -> Self {
-        let _ = typing.try_send(Typing { chat, on: true });
-        Self { typing, chat }
+    fn start(typing: &'a Recipient<Typing>, chat: ChatId, topic: Option<i64>) -> Self {
+        let _ = typing.try_send(Typing { chat, topic, on: true });
+        Self { typing, chat, topic }
     }
 }
 
 impl Drop for TypingNow<'_> {
     fn drop(&mut self) {
-        let _ = self.typing.try_send(Typing { chat: self.chat, on: false });
+        let _ = self.typing.try_send(Typing { chat: self.chat, topic: self.topic, on: false });
     }
 }

@@ -1,6 +1,6 @@
 //! What is answered without the model: commands, buttons, pictures, people who come and go.
 
-use crate::conversation::{Chat, Desk, turn};
+use crate::conversation::{Chat, Desk, said, turn};
 use crate::ports::{Change, Pending, StoreError};
 use crate::reception::{DROP_FACT, Deed, FLIRT_NO, FLIRT_YES, FORGET_NO, FORGET_YES, Step, words};
 use crate::types::{Button, Event, Incoming, Label, Media, Outgoing, Profile, Role, Scores};
@@ -56,7 +56,9 @@ impl Desk {
         self.observer.care();
         let answer = self.named(self.safety.answer.trim());
         let turns = match &step.deed {
-            Deed::Answer(words) | Deed::Hush(words) => vec![turn(Role::Person, &words.0), turn(Role::Friend, &answer)],
+            Deed::Answer(words) | Deed::Hush(words) => {
+                [said(words, turn(Role::Person, &words.newest)), vec![turn(Role::Friend, &answer)]].concat()
+            }
             Deed::Reply(_) | Deed::Nothing => Vec::new(),
         };
         Some(Change { turns, ..self.say(&answer) })
@@ -73,8 +75,9 @@ impl Desk {
             }
             "help" => self.say(&texts.help),
             "stop" => self.say(&texts.nothing_to_stop),
-            "why" => self.say(&self.why(&chat.state.profile)),
+            "why" => self.say(&self.why(chat)),
             "remember" => self.remember(chat, args),
+            "flirt" if !chat.private => self.say(&texts.flirt_private),
             "flirt" if chat.state.profile.flirt => {
                 Change { out: self.say(&texts.flirt_off).out, ..self.profile(chat, |profile| profile.flirt = false) }
             }
@@ -89,7 +92,8 @@ impl Desk {
                 let all = self.store.export(self.bot, chat.id).await?;
                 let content = serde_json::to_string_pretty(&all).unwrap_or_default();
                 let caption = self.named(&texts.export_caption);
-                let out = vec![Outgoing::Document { file_name: "conversation.json".into(), content, caption }];
+                let file_name = "conversation.json".into();
+                let out = vec![Outgoing::Document { file_name, content, caption, topic: None }];
                 Change { out, ..Change::default() }
             }
             _ => self.say(&texts.unknown_command),
@@ -106,6 +110,8 @@ impl Desk {
                 Change { reset: true, profile: Some(Profile::default()), ..self.say(&texts.forgotten) }
             }
             FORGET_NO => self.say(&texts.kept),
+            // One member cannot consent for all, nor say that all are adults.
+            FLIRT_YES if !chat.private => self.say(&texts.flirt_private),
             FLIRT_YES => {
                 Change { out: self.say(&texts.flirt_on).out, ..self.profile(chat, |profile| profile.flirt = true) }
             }
@@ -129,7 +135,8 @@ impl Desk {
     }
 
     /// Why the last answer was given in its mode, in words and numbers.
-    fn why(&self, profile: &Profile) -> String {
+    fn why(&self, chat: &Chat<'_>) -> String {
+        let profile = &chat.state.profile;
         let (Some(mode), Some(last)) = (&profile.mode, profile.last_scores) else {
             return self.persona.texts.why_nothing.clone();
         };
@@ -147,7 +154,7 @@ impl Desk {
             percent(rules.negative_above),
             rules.negative_mode,
             percent(rules.positive_above),
-            rules.flirt_mode.as_ref().filter(|_| profile.flirt).unwrap_or(&rules.positive_mode),
+            rules.flirt_mode.as_ref().filter(|_| chat.may_flirt()).unwrap_or(&rules.positive_mode),
             rules.neutral_mode,
         )
     }
@@ -164,7 +171,8 @@ pub(crate) fn written(event: &Event) -> Option<&str> {
 /// A question with buttons in one row.
 fn ask(question: &str, answers: [(&String, &str); 2]) -> Change {
     let row = answers.map(|(label, data)| Button { label: label.clone(), data: data.to_owned() });
-    Change { out: vec![Outgoing::Text { text: question.to_owned(), buttons: vec![row.into()] }], ..Change::default() }
+    let buttons = vec![row.into()];
+    Change { out: vec![Outgoing::Text { text: question.to_owned(), buttons, topic: None }], ..Change::default() }
 }
 
 fn percent(share: f32) -> String {

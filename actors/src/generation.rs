@@ -241,7 +241,7 @@ impl Generation<'_> {
     /// Says once that an answer will take a while. The inbox rows stay open: they will be answered.
     async fn tell_wait(&self, wait: Duration) -> Result<(), StoreError> {
         let Desk { store, bot, persona, .. } = self.desk;
-        let change = self.desk.say(&fill(&persona.texts.busy, "wait", &spoken(wait)));
+        let change = self.desk.say(&fill(&persona.texts.busy, "wait", &spoken(wait))).in_topic(self.chat.topic);
         store.finish(*bot, self.chat.id, self.chat.state.epoch, change).await?;
         let _ = self.desk.outbox.wake.try_send(crate::messages::OutboxWake { chat: self.chat.id });
         Ok(())

@@ -27,6 +27,8 @@ pub struct OutboxWake {
 pub struct Typing {
     /// Where.
     pub chat: ChatId,
+    /// In which topic of a forum.
+    pub topic: Option<i64>,
     /// Whether an answer is on its way.
     pub on: bool,
 }

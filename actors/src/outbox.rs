@@ -243,10 +243,10 @@ impl Handler<OutboxWake> for Outbox {
 impl Handler<Typing> for Outbox {
     type Result = ();
 
-    fn handle(&mut self, Typing { chat, on }: Typing, ctx: &mut Self::Context) {
+    fn handle(&mut self, Typing { chat, topic, on }: Typing, ctx: &mut Self::Context) {
         guarded(self, ctx, |outbox, ctx| {
             if let Some(turn) = outbox.shared.set_typing(chat, on) {
-                spawn_guarded(ctx, ephemera::typing(Rc::clone(&outbox.shared), chat, turn), |_, (), _| {});
+                spawn_guarded(ctx, ephemera::typing(Rc::clone(&outbox.shared), chat, topic, turn), |_, (), _| {});
             }
         });
     }

@@ -79,6 +79,11 @@ impl ChatPace {
         wait
     }
 
+    /// Nothing is left to send, as after a message given up: the next begins anew. Only a wait that has begun is kept.
+    pub fn at_rest(&mut self) {
+        self.failures = 0;
+    }
+
     /// Whether the last call worked, as far as is known.
     pub fn is_well(&self) -> bool {
         self.failures == 0
@@ -92,7 +97,7 @@ impl ChatPace {
 }
 
 /// A server may say any number of seconds; beyond a day it is not believed (nor could every clock add it).
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn later(now: Instant, wait: Duration) -> Instant {
     now + wait.min(LONGEST_WAIT)

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::messages::{Fatal, Wake};
-use crate::pace::Backoff;
+use crate::pace::{Backoff, LONGEST_WAIT};
 use crate::ports::{ApiError, Messenger, Store, StoreError, Update};
 use crate::supervisor::{Guarded, Lifeline, Supervision, spawn_guarded};
 
@@ -207,8 +207,9 @@ fn pause_after(parts: &PollerParts, trouble: &Trouble, failures: u32, jitter: f6
             Ok(pause)
         }
         Trouble::Api(ApiError::RetryAfter(wait)) => {
+            let wait = LONGEST_WAIT.min(*wait);
             tracing::warn!(wait_s = wait.as_secs(), "the messenger asks the poller to wait");
-            Ok(*wait)
+            Ok(wait)
         }
         Trouble::Api(error) => {
             tracing::warn!(%error, failures, retry_ms = backoff.as_millis() as u64, "no updates came");

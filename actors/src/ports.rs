@@ -24,8 +24,8 @@ pub trait Messenger: Send + Sync {
     /// Sends one outbox row.
     async fn send(&self, chat: ChatId, outgoing: &Outgoing) -> Result<Sent, ApiError>;
 
-    /// Shows "typing…" for five seconds.
-    async fn typing(&self, chat: ChatId) -> Result<(), ApiError>;
+    /// Shows "typing…" for five seconds, in a topic of a forum if one is named.
+    async fn typing(&self, chat: ChatId, topic: Option<i64>) -> Result<(), ApiError>;
 
     /// Shows the answer as it grows (private chats; lives 30 seconds, replaced by the same `draft_id`, never 0).
     async fn draft(&self, chat: ChatId, draft_id: i64, text: &str) -> Result<(), ApiError>;
@@ -193,6 +193,15 @@ pub struct Change {
     pub profile: Option<Profile>,
     /// Sent in this order.
     pub out: Vec<Outgoing>,
+}
+
+impl Change {
+    /// The same, with all that is sent going into a topic of a forum.
+    #[must_use]
+    pub fn in_topic(self, topic: Option<i64>) -> Self {
+        let out = self.out.into_iter().map(|outgoing| outgoing.in_topic(topic)).collect();
+        Self { out, ..self }
+    }
 }
 
 /// A row of the outbox.

@@ -21,15 +21,34 @@ pub enum Deed {
     Hush(Words),
     /// Anything that is not answered by the model.
     Reply(Incoming),
-    /// Nothing: overtaken by a later /start, /reset or erasure.
+    /// Nothing: overtaken by a later /start, /reset or erasure, or part of an album whose caption is answered.
     Nothing,
+}
+
+impl Step {
+    /// The topic of a forum that was last spoken in: there the answer belongs.
+    pub fn topic(&self, rows: &[Pending]) -> Option<i64> {
+        let last = self.rows.last()?;
+        rows.iter().find(|row| row.seq == *last)?.incoming.topic
+    }
+}
+
+impl Deed {
+    /// Whether more may follow at once that belongs to it: words of a burst, pictures of an album.
+    pub fn may_grow(&self) -> bool {
+        match self {
+            Self::Answer(_) => true,
+            Self::Reply(incoming) => matches!(incoming.event, Event::Media { .. }),
+            Self::Hush(_) | Self::Nothing => false,
+        }
+    }
 }
 
 impl std::fmt::Debug for Deed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Answer(words) => write!(f, "Answer({} characters)", words.0.chars().count()),
-            Self::Hush(words) => write!(f, "Hush({} characters)", words.0.chars().count()),
+            Self::Answer(words) => write!(f, "Answer({} characters)", words.newest.chars().count()),
+            Self::Hush(words) => write!(f, "Hush({} characters)", words.newest.chars().count()),
             Self::Reply(incoming) => write!(f, "Reply({:?})", incoming.event),
             Self::Nothing => f.write_str("Nothing"),
         }
@@ -38,7 +57,32 @@ impl std::fmt::Debug for Deed {
 
 /// A person's words; they never reach a log.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Words(pub String);
+pub struct Words {
+    /// What comes before, where it is more than one turn takes, as turns of their own: remembered, and no part of what
+    /// is answered now.
+    pub earlier: Vec<String>,
+    /// What is answered.
+    pub newest: String,
+}
+
+impl Words {
+    /// Cuts from the end what is too long for one turn: what was said last matters most.
+    fn new(text: &str, longest_chars: usize) -> Self {
+        let mut start = last_turn(text, longest_chars);
+        let newest = text[start..].to_owned();
+        let mut earlier = Vec::new();
+        loop {
+            let rest = text[..start].trim_end();
+            if rest.is_empty() {
+                break;
+            }
+            start = last_turn(rest, longest_chars);
+            earlier.push(rest[start..].to_owned());
+        }
+        earlier.reverse();
+        Self { earlier, newest }
+    }
+}
 
 /// What new rows mean for an answer that is being written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +111,9 @@ pub const FLIRT_NO: &str = "flirt:no";
 /// The next step for rows in order of arrival; none if there are no rows.
 ///
 /// Words that follow each other are merged. A wish to start over overtakes the words before it, and only these: an
-/// erasure or a consent before it still counts. Captions are words: a picture with words under it is answered by them.
+/// erasure or a consent before it still counts. Captions are words: a picture with words under it is answered by them,
+/// and so are the others of its album. What else comes without words is replied to once where it is an album, or all of
+/// one kind.
 pub fn next_step(rows: &[Pending], longest_chars: usize) -> Option<Step> {
     let first = rows.first()?;
     let fresh = rows.iter().rposition(|row| starts_over(&row.incoming.event)).unwrap_or(0);
@@ -76,15 +122,22 @@ pub fn next_step(rows: &[Pending], longest_chars: usize) -> Option<Step> {
     if !overtaken.is_empty() {
         return Some(Step { rows: overtaken, deed: Deed::Nothing });
     }
-    if words(&first.incoming.event).is_none() {
-        return Some(Step { rows: vec![first.seq], deed: Deed::Reply(first.incoming.clone()) });
+    let with_words = rows.iter().filter(|row| words(&row.incoming.event).is_some());
+    let captioned: Vec<&str> = with_words.filter_map(|row| album(&row.incoming.event)).collect();
+    let has_caption = |event: &Event| album(event).is_some_and(|album| captioned.contains(&album));
+    if words(&first.incoming.event).is_none() && !has_caption(&first.incoming.event) {
+        let more = rows[1..].iter().take_while(|row| go_together(&first.incoming, &row.incoming));
+        let rows = std::iter::once(first).chain(more).map(|row| row.seq).collect();
+        return Some(Step { rows, deed: Deed::Reply(first.incoming.clone()) });
     }
     let (mut settled, mut texts) = (Vec::new(), Vec::new());
     let mut hushed = false;
     for row in rows {
-        match words(&row.incoming.event) {
+        let event = &row.incoming.event;
+        match words(event) {
             Some(text) => texts.push(text),
-            None if is_stop(&row.incoming.event) => hushed = true,
+            None if is_stop(event) && !texts.is_empty() => hushed = true,
+            None if has_caption(event) => {}
             None => break,
         }
         settled.push(row.seq);
@@ -92,8 +145,13 @@ pub fn next_step(rows: &[Pending], longest_chars: usize) -> Option<Step> {
             break;
         }
     }
-    let merged = Words(newest_chars(&texts.join("\n"), longest_chars));
-    Some(Step { rows: settled, deed: if hushed { Deed::Hush(merged) } else { Deed::Answer(merged) } })
+    let merged = Words::new(&texts.join("\n"), longest_chars);
+    let deed = match (texts.is_empty(), hushed) {
+        (true, _) => Deed::Nothing, // The caption stands behind something else, and is answered in its turn.
+        (false, true) => Deed::Hush(merged),
+        (false, false) => Deed::Answer(merged),
+    };
+    Some(Step { rows: settled, deed })
 }
 
 /// What rows that came after `answering` mean for the answer being written.
@@ -121,6 +179,23 @@ pub fn words(event: &Event) -> Option<&str> {
     .filter(|text| !text.trim().is_empty())
 }
 
+/// The album that a picture is part of.
+fn album(event: &Event) -> Option<&str> {
+    match event {
+        Event::Media { album, .. } => album.as_deref(),
+        _ => None,
+    }
+}
+
+/// Whether the reply to something without words does for what follows it.
+fn go_together(first: &Incoming, next: &Incoming) -> bool {
+    let (Event::Media { media, .. }, Event::Media { media: next_media, .. }) = (&first.event, &next.event) else {
+        return false;
+    };
+    let same_album = album(&first.event).is_some() && album(&first.event) == album(&next.event);
+    words(&next.event).is_none() && first.topic == next.topic && (same_album || media == next_media)
+}
+
 fn is_stop(event: &Event) -> bool {
     matches!(event, Event::StopGeneration) || matches!(event, Event::Command { name, .. } if name == "stop")
 }
@@ -139,10 +214,16 @@ fn is_overtaken(event: &Event) -> bool {
     words(event).is_some() || is_stop(event) || matches!(event, Event::Edited { .. } | Event::Media { .. })
 }
 
-/// The end of a text that is too long: what was said last matters most.
-fn newest_chars(text: &str, longest: usize) -> String {
+/// Where the last part of a text begins that one turn takes: between words or messages if that leaves half a turn.
+fn last_turn(text: &str, longest_chars: usize) -> usize {
+    let longest = longest_chars.max(1);
     let surplus = text.chars().count().saturating_sub(longest);
-    text.chars().skip(surplus).collect()
+    if surplus == 0 {
+        return 0;
+    }
+    let mut near = text.char_indices().skip(surplus - 1).take(longest / 2);
+    let between = near.find(|(_, c)| c.is_whitespace()).map(|(at, space)| at + space.len_utf8());
+    between.or_else(|| text.char_indices().nth(surplus).map(|(at, _)| at)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -158,6 +239,7 @@ mod tests {
             user: UserId(1),
             name: None,
             message_id: Some(seq),
+            topic: None,
             event,
         };
         Pending { seq, incoming }
@@ -171,11 +253,19 @@ mod tests {
         Event::Command { name: name.into(), args: String::new() }
     }
 
+    fn photo(caption: Option<&str>, album: Option<&str>) -> Event {
+        Event::Media { media: Media::Photo, caption: caption.map(Into::into), album: album.map(Into::into) }
+    }
+
+    fn said(text: &str) -> Words {
+        Words { earlier: Vec::new(), newest: text.into() }
+    }
+
     #[test]
     fn a_burst_is_one_turn_and_ends_at_a_command() {
         let rows = [row(1, text("hi")), row(2, text("you there?")), row(3, command("why")), row(4, text("hello?"))];
         let step = next_step(&rows, 100).unwrap();
-        assert_eq!(step, Step { rows: vec![1, 2], deed: Deed::Answer(Words("hi\nyou there?".into())) });
+        assert_eq!(step, Step { rows: vec![1, 2], deed: Deed::Answer(said("hi\nyou there?")) });
     }
 
     #[test]
@@ -200,20 +290,49 @@ mod tests {
     fn words_followed_by_stop_are_kept_without_an_answer() {
         let rows = [row(1, text("tell me a story")), row(2, command("stop")), row(3, text("hm"))];
         let step = next_step(&rows, 100).unwrap();
-        assert_eq!(step, Step { rows: vec![1, 2], deed: Deed::Hush(Words("tell me a story".into())) });
+        assert_eq!(step, Step { rows: vec![1, 2], deed: Deed::Hush(said("tell me a story")) });
     }
 
     #[test]
     fn a_caption_is_words_and_a_bare_picture_is_not() {
-        let photo = |caption: Option<&str>| Event::Media { media: Media::Photo, caption: caption.map(Into::into) };
-        assert!(matches!(next_step(&[row(1, photo(Some("my dog")))], 9).unwrap().deed, Deed::Answer(_)));
-        assert!(matches!(next_step(&[row(1, photo(None))], 9).unwrap().deed, Deed::Reply(_)));
+        assert!(matches!(next_step(&[row(1, photo(Some("my dog"), None))], 9).unwrap().deed, Deed::Answer(_)));
+        assert!(matches!(next_step(&[row(1, photo(None, None))], 9).unwrap().deed, Deed::Reply(_)));
     }
 
     #[test]
-    fn of_too_many_words_the_newest_stay() {
-        let step = next_step(&[row(1, text("abc")), row(2, text("défg"))], 3).unwrap();
-        assert_eq!(step.deed, Deed::Answer(Words("éfg".into())));
+    fn an_album_is_one_step_and_its_caption_is_what_is_answered() {
+        let bare = || photo(None, Some("a"));
+        let rows = [row(1, bare()), row(2, bare()), row(3, photo(None, Some("b"))), row(4, command("why"))];
+        let step = next_step(&rows, 100).unwrap();
+        assert_eq!(step, Step { rows: vec![1, 2, 3], deed: Deed::Reply(rows[0].incoming.clone()) });
+        let film = |album: &str| Event::Media { media: Media::Video, caption: None, album: Some(album.into()) };
+        let settled = |second| next_step(&[row(1, bare()), row(2, second)], 100).unwrap().rows;
+        assert_eq!((settled(film("a")), settled(film("b"))), (vec![1, 2], vec![1]), "another kind, another album");
+
+        let captioned = || photo(Some("my dog"), Some("a"));
+        let rows = [row(1, text("look")), row(2, bare()), row(3, captioned()), row(4, bare()), row(5, command("stop"))];
+        let step = next_step(&rows[..4], 100).unwrap();
+        assert_eq!(step, Step { rows: vec![1, 2, 3, 4], deed: Deed::Answer(said("look\nmy dog")) });
+        let step = next_step(&rows, 100).unwrap();
+        assert_eq!(step, Step { rows: vec![1, 2, 3, 4, 5], deed: Deed::Hush(said("look\nmy dog")) });
+        let apart = [row(1, bare()), row(2, command("stop")), row(3, captioned())];
+        assert_eq!(next_step(&apart, 100), Some(Step { rows: vec![1], deed: Deed::Nothing }));
+    }
+
+    #[test]
+    fn of_too_many_words_the_newest_are_answered_and_the_others_kept() {
+        let cut = |texts: &[&str], longest: usize| {
+            let rows: Vec<Pending> = texts.iter().zip(1..).map(|(said, seq)| row(seq, text(said))).collect();
+            match next_step(&rows, longest).unwrap().deed {
+                Deed::Answer(words) => [words.earlier, vec![words.newest]].concat().join("|"),
+                deed => panic!("{deed:?}"),
+            }
+        };
+        assert_eq!(cut(&["abc", "défg"], 3), "ab|c\nd|éfg");
+        assert_eq!(cut(&["one two", "three four"], 12), "one two|three four", "between messages");
+        assert_eq!(cut(&["ab cd ef"], 6), "ab|cd ef", "between words");
+        assert_eq!(cut(&["one two"], 7), "one two");
+        assert_eq!(cut(&["ab"], 0), "a|b");
     }
 
     #[test]

@@ -56,6 +56,6 @@ impl Desk {
             let label = format!("{} {}: {short}{dots}", self.persona.texts.remember_drop, number + 1);
             buttons.push(vec![Button { label, data: format!("{DROP_FACT}{}", fact.at_ms) }]);
         }
-        Change { out: vec![Outgoing::Text { text, buttons }], ..Change::default() }
+        Change { out: vec![Outgoing::Text { text, buttons, topic: None }], ..Change::default() }
     }
 }

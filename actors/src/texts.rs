@@ -36,6 +36,7 @@ pub struct Texts {
     pub flirt_no: String,
     pub flirt_on: String,
     pub flirt_off: String,
+    pub flirt_private: String,
     pub remembered: String,
     pub remember_nothing: String,
     pub remember_list: String,
@@ -97,6 +98,9 @@ impl Default for Texts {
             flirt_no: text("No, thanks"),
             flirt_on: text("Noted. Say /flirt again to switch it off whenever you like."),
             flirt_off: text("Alright, no flirting."),
+            flirt_private: text(
+                "Ask me that in a chat of our own: here I can't know whether everyone is an adult and wants it.",
+            ),
             remembered: text("Got it, I'll keep that in mind. /remember alone shows what I know about you."),
             remember_nothing: text(
                 "You haven't asked me to keep anything in mind yet. Write it behind the command: /remember my sister is called Nadia",

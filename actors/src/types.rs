@@ -29,6 +29,9 @@ pub struct Incoming {
     pub name: Option<String>,
     /// The message it happened in.
     pub message_id: Option<i64>,
+    /// The topic of a forum that it happened in; none in the general one, and where there are no topics.
+    #[serde(default)]
+    pub topic: Option<i64>,
     /// What happened.
     pub event: Event,
 }
@@ -67,6 +70,9 @@ pub enum Event {
         media: Media,
         /// The words under it, if any.
         caption: Option<String>,
+        /// Names the album that it was sent in: each of its pictures comes alone, and at most one has words.
+        #[serde(default)]
+        album: Option<String>,
     },
     /// The person pressed Stop under a draft.
     StopGeneration,
@@ -247,6 +253,9 @@ pub enum Outgoing {
         /// Rows of buttons under it.
         #[serde(default)]
         buttons: Vec<Vec<Button>>,
+        /// As [`Incoming::topic`].
+        #[serde(default)]
+        topic: Option<i64>,
     },
     /// A file.
     Document {
@@ -256,6 +265,9 @@ pub enum Outgoing {
         content: String,
         /// A line under it.
         caption: String,
+        /// As [`Incoming::topic`].
+        #[serde(default)]
+        topic: Option<i64>,
     },
     /// Takes the spinner off a pressed button, with a short notice.
     ButtonAnswer {
@@ -264,6 +276,18 @@ pub enum Outgoing {
         /// At most 200 characters.
         notice: String,
     },
+}
+
+impl Outgoing {
+    /// The same, into a topic of a forum.
+    #[must_use]
+    pub fn in_topic(mut self, to: Option<i64>) -> Self {
+        match &mut self {
+            Self::Text { topic, .. } | Self::Document { topic, .. } => *topic = to,
+            Self::ButtonAnswer { .. } => {}
+        }
+        self
+    }
 }
 
 impl std::fmt::Debug for Outgoing {
@@ -288,5 +312,30 @@ pub struct Button {
 impl std::fmt::Debug for Button {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "button of {} characters, {}", self.label.chars().count(), self.data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn rows_written_before_there_were_albums_and_topics_are_still_read() {
+        let photo = json!({"kind": "media", "media": "photo", "caption": "my dog"});
+        let old = json!({
+            "update_id": 1, "chat": -5, "private": false, "user": 2, "name": null, "message_id": 3, "event": photo,
+        });
+        let incoming: Incoming = serde_json::from_value(old).unwrap();
+        assert_eq!(incoming.topic, None);
+        let caption = Some("my dog".to_owned());
+        assert_eq!(incoming.event, Event::Media { media: Media::Photo, caption, album: None });
+
+        let text: Outgoing = serde_json::from_value(json!({"kind": "text", "text": "hi"})).unwrap();
+        assert_eq!(text, Outgoing::Text { text: "hi".to_owned(), buttons: Vec::new(), topic: None });
+        let file = json!({"kind": "document", "file_name": "a.json", "content": "{}", "caption": "yours"});
+        let file: Outgoing = serde_json::from_value(file).unwrap();
+        assert!(matches!(file, Outgoing::Document { topic: None, .. }));
     }
 }

@@ -175,6 +175,44 @@ async fn people_send_and_edit_every_kind_of_message() {
 }
 
 #[tokio::test]
+async fn the_pictures_of_an_album_come_alone_and_name_it() {
+    let world = World::new().await;
+    let anna = world.control.user(7, "Anna");
+    let sent = anna.send_album(&[(Media::Photo, Some("us")), (Media::Video, None)]);
+    anna.send_album(&[(Media::Photo, None)]);
+    anna.send(Media::Photo, None);
+    let updates = world.bot.updates().await;
+    assert_eq!((sent.len(), updates.len()), (2, 4));
+    let albums: Vec<&Value> = updates.iter().map(|update| &update["message"]["media_group_id"]).collect();
+    assert!(albums[0].is_string() && albums[0] == albums[1] && albums[1] != albums[2], "{albums:?}");
+    assert!(albums[3].is_null() && updates[1]["message"]["caption"].is_null());
+}
+
+#[tokio::test]
+async fn what_is_sent_into_a_topic_is_shown_there() {
+    let world = World::new().await;
+    let anna = world.control.user(7, "Anna");
+    let group = world.control.group("friends", &anna).unwrap();
+    let (chat, mark) = (group.id(), world.control.mark());
+    world.bot.ok("sendChatAction", json!({ "chat_id": chat, "message_thread_id": 5, "action": "typing" })).await;
+    let keyboard = json!({ "inline_keyboard": [[{ "text": "Yes", "callback_data": "y" }]] });
+    let text = json!({ "chat_id": chat, "message_thread_id": 5, "text": "sure?", "reply_markup": keyboard });
+    let sent = world.bot.ok("sendMessage", text).await;
+    assert_eq!((sent["message_thread_id"].as_i64(), sent["is_topic_message"].as_bool()), (Some(5), Some(true)));
+    world.bot.ok("sendMessage", json!({ "chat_id": chat, "text": "to all" })).await;
+    let topic = |event: &Event| match event {
+        Event::SawAction { message_thread_id, .. } | Event::SawMessage { message_thread_id, .. } => {
+            Some(*message_thread_id)
+        }
+        _ => None,
+    };
+    let shown: Vec<_> = world.control.ledger(mark).iter().filter_map(|entry| topic(&entry.event)).collect();
+    assert_eq!(shown, [Some(5), Some(5), None]);
+    group.press(&anna, "Yes").unwrap();
+    assert_eq!(world.bot.updates().await.last().unwrap()["callback_query"]["message"]["message_thread_id"], 5);
+}
+
+#[tokio::test]
 async fn a_group_shows_the_bot_what_its_privacy_allows() {
     for reads_all in [true, false] {
         let world =

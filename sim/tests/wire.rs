@@ -179,6 +179,23 @@ async fn a_button_is_pressed_and_answered_once() {
 }
 
 #[tokio::test]
+async fn a_pressed_button_grows_too_old_to_be_answered_whatever_else_is_shown() {
+    let callback_ttl = Duration::from_millis(50);
+    let world = World::with(Config { callback_ttl, limits: Limits::off(), ..Config::default() }).await;
+    let anna = world.control.user(7, "Anna");
+    anna.say("/forget");
+    let keyboard = json!({ "inline_keyboard": [[{ "text": "Yes", "callback_data": "forget:yes" }]] });
+    world.bot.ok("sendMessage", json!({ "chat_id": 7, "text": "Sure?", "reply_markup": keyboard })).await;
+    anna.press("Yes").unwrap();
+    let query = world.bot.updates().await[1]["callback_query"].clone();
+    tokio::time::sleep(callback_ttl * 2).await;
+    world.bot.ok("sendChatAction", json!({ "chat_id": 7, "action": "typing" })).await;
+    assert!(anna.sees_action());
+    let (code, words) = world.bot.err("answerCallbackQuery", json!({ "callback_query_id": query["id"] })).await;
+    assert!(code == 400 && words.contains("query is too old"), "{words}");
+}
+
+#[tokio::test]
 async fn texts_are_limited_in_utf16_units_after_parsing() {
     let world = World::new().await;
     world.control.user(7, "Anna").say("hi");

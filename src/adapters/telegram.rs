@@ -85,8 +85,14 @@ impl Telegram {
         self.wire.call(method, params, self.request_timeout).await
     }
 
-    async fn send_text(&self, chat: ChatId, text: &str, buttons: &[Vec<Button>]) -> Result<Value, ApiError> {
+    async fn send_text(
+        &self,
+        (chat, topic): (ChatId, Option<i64>),
+        text: &str,
+        buttons: &[Vec<Button>],
+    ) -> Result<Value, ApiError> {
         let mut params = SendMessageParams::builder().chat_id(chat.0).text(text).build();
+        params.message_thread_id = thread(topic);
         params.reply_markup = keyboard(buttons).map(ReplyMarkup::InlineKeyboardMarkup);
         match self.call("sendMessage", &params).await {
             Err(ApiError::Rejected(reason)) if answer::is_about_formatting(&reason) => {
@@ -128,11 +134,12 @@ impl Messenger for Telegram {
 
     async fn send(&self, chat: ChatId, outgoing: &Outgoing) -> Result<Sent, ApiError> {
         let answer = match outgoing {
-            Outgoing::Text { text, buttons } => self.send_text(chat, text, buttons).await?,
-            Outgoing::Document { file_name, content, caption } => {
-                let fields = [("chat_id", chat.0.to_string()), ("caption", caption.clone())];
+            Outgoing::Text { text, buttons, topic } => self.send_text((chat, *topic), text, buttons).await?,
+            Outgoing::Document { file_name, content, caption, topic } => {
+                let mut fields = vec![("chat_id", chat.0.to_string()), ("caption", caption.clone())];
+                fields.extend(thread(*topic).map(|thread| ("message_thread_id", thread.to_string())));
                 let file = wire::File { field: "document", name: file_name.clone(), content: content.clone() };
-                self.wire.upload("sendDocument", fields.into(), file, self.request_timeout).await?
+                self.wire.upload("sendDocument", fields, file, self.request_timeout).await?
             }
             Outgoing::ButtonAnswer { callback_id, notice } => {
                 let mut params = AnswerCallbackQueryParams::builder().callback_query_id(callback_id.as_str()).build();
@@ -144,8 +151,9 @@ impl Messenger for Telegram {
         Ok(Sent { message_id: answer.get("message_id").and_then(Value::as_i64) })
     }
 
-    async fn typing(&self, chat: ChatId) -> Result<(), ApiError> {
-        let params = SendChatActionParams::builder().chat_id(chat.0).action(ChatAction::Typing).build();
+    async fn typing(&self, chat: ChatId, topic: Option<i64>) -> Result<(), ApiError> {
+        let mut params = SendChatActionParams::builder().chat_id(chat.0).action(ChatAction::Typing).build();
+        params.message_thread_id = thread(topic);
         self.call("sendChatAction", &params).await.map(|_| ())
     }
 
@@ -179,6 +187,11 @@ fn narrow(id: i64, what: &str) -> Result<i32, ApiError> {
         .ok()
         .filter(|&id| id != 0)
         .ok_or_else(|| ApiError::Rejected(format!("the {what} is out of range")))
+}
+
+/// A topic as the API takes it. One that cannot be is left out: in the general topic the message is still read.
+fn thread(topic: Option<i64>) -> Option<i32> {
+    topic.and_then(|topic| i32::try_from(topic).ok())
 }
 
 fn keyboard(buttons: &[Vec<Button>]) -> Option<InlineKeyboardMarkup> {

@@ -65,7 +65,8 @@ impl Desk {
             (None, None) => Event::Text { text: line.to_owned() },
         };
         let (chat, user) = (ChatId(PERSON), UserId(PERSON));
-        let incoming = Incoming { update_id: id, chat, private: true, user, name: None, message_id: Some(id), event };
+        let (name, message_id, topic) = (None, Some(id), None);
+        let incoming = Incoming { update_id: id, chat, private: true, user, name, message_id, topic, event };
         self.say.send(Update { id, incoming: Some(incoming) }).await.is_ok()
     }
 
@@ -96,7 +97,7 @@ impl Messenger for Terminal {
 
     async fn send(&self, _: ChatId, outgoing: &Outgoing) -> Result<Sent, ApiError> {
         match outgoing {
-            Outgoing::Text { text, buttons } => {
+            Outgoing::Text { text, buttons, .. } => {
                 let all = buttons.iter().flatten();
                 let known = all.clone().map(|button| (button.label.clone(), button.data.clone())).collect();
                 *self.buttons.lock().unwrap_or_else(PoisonError::into_inner) = known;
@@ -110,7 +111,7 @@ impl Messenger for Terminal {
         Ok(Sent::default())
     }
 
-    async fn typing(&self, _: ChatId) -> Result<(), ApiError> {
+    async fn typing(&self, _: ChatId, _: Option<i64>) -> Result<(), ApiError> {
         self.show(Seen::Typing(true)).await
     }
 

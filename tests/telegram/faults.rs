@@ -32,7 +32,7 @@ async fn a_wrong_token_is_said_to_be_one() {
     for error in [
         telegram.me().await.unwrap_err(),
         telegram.updates(None, Duration::ZERO).await.unwrap_err(),
-        telegram.typing(ANN).await.unwrap_err(),
+        telegram.typing(ANN, None).await.unwrap_err(),
     ] {
         assert!(matches!(error, ApiError::Unauthorized(401 | 404)), "{error}");
         assert!(error.to_string().contains("TG_BOT_TOKEN"));
@@ -45,7 +45,7 @@ async fn an_api_that_is_not_there_is_certainly_not_reached() {
     let url = world.server.url();
     let telegram = Telegram::new(&config(&url)).unwrap();
     world.server.shutdown().await;
-    for error in [telegram.me().await.unwrap_err(), telegram.typing(ANN).await.unwrap_err()] {
+    for error in [telegram.me().await.unwrap_err(), telegram.typing(ANN, None).await.unwrap_err()] {
         assert!(matches!(error, ApiError::Unreachable(_)), "{error}");
         assert!(!error.to_string().contains(secret()), "{error}");
     }

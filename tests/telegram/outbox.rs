@@ -215,7 +215,7 @@ fn a_growing_answer_is_shown_and_the_message_takes_its_place() {
     in_system(async {
         let running = Running::new().await;
         let ann = running.world.ann();
-        running.outbox.send(Typing { chat: ANN, on: true }).await.unwrap();
+        running.outbox.send(Typing { chat: ANN, topic: None, on: true }).await.unwrap();
         ann.wait_for(0, SOON, |event| matches!(event, Event::SawAction { .. })).await.unwrap();
         for text in ["I", "I see", "I see you"] {
             running.outbox.send(Preview { chat: ANN, draft_id: 77, text: text.to_owned() }).await.unwrap();
@@ -223,7 +223,7 @@ fn a_growing_answer_is_shown_and_the_message_takes_its_place() {
         let whole =
             |event: &Event| matches!(event, Event::SawDraft { text, can_stop: true, .. } if text == "I see you");
         ann.wait_for(0, SOON, whole).await.unwrap();
-        running.outbox.send(Typing { chat: ANN, on: false }).await.unwrap();
+        running.outbox.send(Typing { chat: ANN, topic: None, on: false }).await.unwrap();
         running.answer(ANN, vec![text("I see you.")]).await;
         running.is_done().await;
         assert_eq!((ann.received(), ann.draft()), (vec!["I see you.".to_owned()], None));

@@ -8,7 +8,7 @@ use friend_actors::types::{Button, ChatId, Event, Media, Outgoing};
 use friend_sim::bot_api::{Event as Seen, Media as Kind};
 use serde_json::{Value, json};
 
-use crate::world::{ANN, SOON, World};
+use crate::world::{ANN, SOON, World, text};
 
 fn said(text: &str) -> Event {
     Event::Text { text: text.to_owned() }
@@ -31,7 +31,7 @@ async fn words_edits_media_and_buttons_arrive_as_what_they_are() {
     ann.send(Kind::VideoNote, None);
     ann.send(Kind::Animation, None);
     ann.send(Kind::Location, None);
-    let media = |media, caption: Option<&str>| Event::Media { media, caption: caption.map(str::to_owned) };
+    let media = |media, caption: Option<&str>| Event::Media { media, caption: caption.map(str::to_owned), album: None };
     let expected = [
         said("hello"),
         said("how are you"),
@@ -118,7 +118,7 @@ async fn a_pressed_button_comes_back_and_is_answered() {
     world.incoming().await;
     let button = |label: &str, data: &str| Button { label: label.to_owned(), data: data.to_owned() };
     let buttons = vec![vec![button("Yes", "forget:yes"), button("No", "forget:no")]];
-    let question = Outgoing::Text { text: "Forget everything?".to_owned(), buttons };
+    let question = Outgoing::Text { text: "Forget everything?".to_owned(), buttons, topic: None };
     let id = world.telegram.send(ANN, &question).await.unwrap().message_id.unwrap();
     let pressed = ann.press("Yes").unwrap();
     let Event::Button { callback_id, data } = world.events().await.remove(0) else { panic!("no button") };
@@ -145,6 +145,7 @@ async fn a_document_made_in_memory_arrives_whole() {
         file_name: "your-data.json".to_owned(),
         content: content.clone(),
         caption: "All I know".to_owned(),
+        topic: None,
     };
     let sent = world.telegram.send(ANN, &document).await.unwrap();
     assert!(sent.message_id.is_some());
@@ -155,11 +156,57 @@ async fn a_document_made_in_memory_arrives_whole() {
 }
 
 #[tokio::test]
+async fn what_was_asked_in_a_topic_is_answered_there() {
+    let world = World::new().await;
+    let ann = world.control.user(ANN.0, "Ann");
+    let group = world.control.group("Forum", &ann).unwrap();
+    let asked = json!({
+        "message_id": 9, "date": 1, "chat": {"id": group.id(), "type": "supergroup", "is_forum": true},
+        "from": {"id": ANN.0, "is_bot": false, "first_name": "Ann"}, "text": "@arthur_friend_bot hello",
+        "message_thread_id": 7, "is_topic_message": true,
+    });
+    world.control.raw_update("message", asked);
+    let incoming = world.incoming().await.pop().unwrap();
+    assert!(incoming.event == said("hello") && incoming.topic == Some(7));
+
+    let mark = world.control.mark();
+    let file = ("a.json".to_owned(), "{}".to_owned(), "yours".to_owned());
+    let document = Outgoing::Document { file_name: file.0, content: file.1, caption: file.2, topic: None };
+    world.telegram.typing(incoming.chat, incoming.topic).await.unwrap();
+    world.telegram.send(incoming.chat, &text("hi").in_topic(incoming.topic)).await.unwrap();
+    world.telegram.send(incoming.chat, &document.in_topic(incoming.topic)).await.unwrap();
+    world.telegram.send(incoming.chat, &text("hi all")).await.unwrap();
+    let thread = |event: &Seen| match event {
+        Seen::Call { method, params, .. } => Some((method.clone(), params["message_thread_id"].clone())),
+        _ => None,
+    };
+    let calls: Vec<_> = world.control.ledger(mark).iter().filter_map(|entry| thread(&entry.event)).collect();
+    let expected = [
+        ("sendChatAction", json!(7)),
+        ("sendMessage", json!(7)),
+        ("sendDocument", json!("7")),
+        ("sendMessage", json!(null)),
+    ];
+    assert_eq!(calls, expected.map(|(method, thread)| (method.to_owned(), thread)));
+}
+
+#[tokio::test]
+async fn the_pictures_of_an_album_arrive_as_one() {
+    let world = World::new().await;
+    let ann = world.control.user(ANN.0, "Ann");
+    ann.send_album(&[(Kind::Photo, Some("us")), (Kind::Video, None)]);
+    ann.send(Kind::Photo, None);
+    let album = |event| if let Event::Media { album, .. } = event { album } else { None };
+    let albums: Vec<_> = world.events().await.into_iter().map(album).collect();
+    assert!(albums[0].is_some() && albums[0] == albums[1] && albums[2].is_none(), "{albums:?}");
+}
+
+#[tokio::test]
 async fn typing_and_drafts_are_seen_and_stop_is_heard() {
     let world = World::new().await;
     let ann = world.ann();
     world.incoming().await;
-    world.telegram.typing(ANN).await.unwrap();
+    world.telegram.typing(ANN, None).await.unwrap();
     assert!(ann.sees_action());
     world.telegram.draft(ANN, 5, "I am").await.unwrap();
     world.telegram.draft(ANN, 5, "I am here").await.unwrap();

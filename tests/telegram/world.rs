@@ -54,7 +54,7 @@ impl World {
 }
 
 pub fn text(text: &str) -> Outgoing {
-    Outgoing::Text { text: text.to_owned(), buttons: Vec::new() }
+    Outgoing::Text { text: text.to_owned(), buttons: Vec::new(), topic: None }
 }
 
 pub fn config(url: &str) -> TelegramConfig {

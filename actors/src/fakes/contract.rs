@@ -29,6 +29,7 @@ pub fn message(update_id: i64, chat: ChatId, text: &str) -> Incoming {
         user: UserId(chat.0.abs()),
         name: Some("Ann".to_owned()),
         message_id: Some(update_id),
+        topic: None,
         event: Event::Text { text: text.to_owned() },
     }
 }
@@ -40,7 +41,7 @@ pub fn turn(role: Role, text: &str, at_ms: i64) -> Turn {
 
 /// A text to send.
 pub fn outgoing(text: &str) -> Outgoing {
-    Outgoing::Text { text: text.to_owned(), buttons: Vec::new() }
+    Outgoing::Text { text: text.to_owned(), buttons: Vec::new(), topic: None }
 }
 
 /// The words of messages that wait.

@@ -36,8 +36,8 @@ pub enum Call {
     Updates(Option<i64>),
     /// A send, successful or not.
     Send(ChatId, Outgoing),
-    /// "typing…".
-    Typing(ChatId),
+    /// "typing…", and in which topic.
+    Typing(ChatId, Option<i64>),
     /// A preview: draft id and text.
     Draft(ChatId, i64, String),
     /// An edit: message id and text.
@@ -162,8 +162,8 @@ impl Messenger for FakeMessenger {
         }
     }
 
-    async fn typing(&self, chat: ChatId) -> Result<(), ApiError> {
-        drop(self.record(Call::Typing(chat)));
+    async fn typing(&self, chat: ChatId, topic: Option<i64>) -> Result<(), ApiError> {
+        drop(self.record(Call::Typing(chat, topic)));
         Ok(())
     }
 

@@ -5,6 +5,7 @@ mod faults;
 mod lives;
 mod remembering;
 mod schedules;
+mod topics;
 mod turns;
 
 use std::cell::Cell;
@@ -102,6 +103,11 @@ impl World {
     }
 
     fn does(&self, chat: ChatId, event: Event) {
+        self.does_in(None, chat, event);
+    }
+
+    /// The same in a topic of a forum.
+    fn does_in(&self, topic: Option<i64>, chat: ChatId, event: Event) {
         let update_id = self.updates.replace(self.updates.get() + 1);
         self.messenger.receive(Incoming {
             update_id,
@@ -110,6 +116,7 @@ impl World {
             user: UserId(chat.0.abs()),
             name: Some("Ann".to_owned()),
             message_id: Some(update_id),
+            topic,
             event,
         });
     }

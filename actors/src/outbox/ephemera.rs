@@ -26,13 +26,13 @@ pub(super) struct Slot {
 const PREVIEW_GRACE: Duration = Duration::from_millis(300);
 
 /// Shows "typing…" again and again until it is turned off, the chat refuses it, or it has lasted too long.
-pub(super) async fn typing(shared: Rc<Shared>, chat: ChatId, turn: u64) {
+pub(super) async fn typing(shared: Rc<Shared>, chat: ChatId, topic: Option<i64>, turn: u64) {
     let settings = shared.parts.settings;
     let end = Instant::now() + settings.typing_most;
     while shared.is_typing(chat, turn) && Instant::now() < end {
         let mut pause = settings.typing_every;
         if let Ok(_permit) = shared.ephemera.try_acquire() {
-            match shared.parts.messenger.typing(chat).await {
+            match shared.parts.messenger.typing(chat, topic).await {
                 Err(ApiError::RetryAfter(wait)) => pause = pause.max(wait),
                 Err(ApiError::Forbidden | ApiError::Rejected(_)) => break,
                 _ => {}

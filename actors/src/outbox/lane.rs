@@ -21,7 +21,7 @@ pub(super) async fn run(shared: Rc<Shared>, chat: ChatId, outbox: Recipient<Outb
         let step = match shared.parts.store.next_out(shared.parts.bot, chat).await {
             Ok(Some(row)) => one_row(&shared, row, &outbox).await,
             Ok(None) if shared.look_again(chat) => Ok(Next::Row),
-            Ok(None) => return,
+            Ok(None) => return shared.at_rest(chat),
             Err(error) => Err(error),
         };
         match step {
@@ -125,11 +125,11 @@ async fn settle(
 ) -> Result<(), StoreError> {
     let chat = row.chat;
     let counters = &shared.parts.counters;
+    if is_clear(&outcome) {
+        shared.pace(chat, |pace, _| pace.succeeded());
+    }
     let (state, counter) = match outcome {
-        Ok(()) | Err(ApiError::NotModified) => {
-            shared.pace(chat, |pace, _| pace.succeeded());
-            (OutState::Sent, &counters.sent)
-        }
+        Ok(()) | Err(ApiError::NotModified) => (OutState::Sent, &counters.sent),
         Err(ApiError::RetryAfter(wait)) => {
             tracing::info!(chat = chat.0, wait_s = wait.as_secs(), "the messenger asks this chat to wait");
             shared.pace(chat, |pace, now| pace.retry_after(wait, now));
@@ -176,6 +176,14 @@ async fn settle(
     Ok(())
 }
 
+/// Whether the server has spoken on the row itself, be it to refuse it: it is within reach.
+fn is_clear(outcome: &Result<(), ApiError>) -> bool {
+    let refused = |error: &ApiError| {
+        matches!(error, ApiError::NotModified | ApiError::Forbidden | ApiError::Rejected(_) | ApiError::Migrated(_))
+    };
+    outcome.as_ref().err().is_none_or(refused)
+}
+
 /// Writes an outcome, as often as it takes: a forgotten `sent` would be a duplicate.
 async fn write(shared: &Shared, row: i64, state: OutState) -> Result<(), StoreError> {
     let mut failures = 0;
@@ -201,6 +209,13 @@ impl Shared {
             lanes.remove(&chat);
         }
         again
+    }
+
+    /// The chat's lane ends, as nothing is left to send.
+    fn at_rest(&self, chat: ChatId) {
+        if let Some(pace) = self.state.borrow_mut().paces.get_mut(&chat) {
+            pace.at_rest();
+        }
     }
 
     /// A call for this chat failed in a way that may pass. Returns the wait.

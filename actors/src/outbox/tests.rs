@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::fakes::contract;
 use crate::fakes::messenger::{Call, FakeMessenger};
 use crate::fakes::probe::{Probe, Seen};
 use crate::fakes::store::FakeStore;
@@ -74,7 +75,7 @@ impl Bench {
     /// Puts texts into the outbox, as a session's answer does.
     async fn answer(&self, chat: ChatId, texts: &[&str]) {
         let epoch = self.store.claim(BOT, chat, 0).await.unwrap().epoch;
-        let out = texts.iter().map(|text| Outgoing::Text { text: (*text).to_owned(), buttons: Vec::new() }).collect();
+        let out = texts.iter().map(|text| contract::outgoing(text)).collect();
         self.store.finish(BOT, chat, epoch, Change { out, ..Change::default() }).await.unwrap();
     }
 
@@ -260,6 +261,37 @@ fn a_chat_that_blocks_the_bot_is_reported_and_its_row_given_up() {
         assert_eq!(running.gone.take(), [ChatGone { chat: ANN }]);
         assert_eq!(bench.left(), [OutState::Failed]);
     });
+}
+
+#[test]
+fn a_row_given_up_after_failures_leaves_nothing_to_remember() {
+    let unreachable = || ApiError::Unreachable("refused".to_owned());
+    let unclear = || ApiError::Ambiguous("cut".to_owned());
+    let refused = || ApiError::Rejected("HTTP 400".to_owned());
+    for errors in [[unreachable(), ApiError::Forbidden], [unclear(), refused()], [unclear(), unclear()]] {
+        in_virtual_time(|| async {
+            let bench = Bench::new();
+            bench.answer(ANN, &["hello?"]).await;
+            bench.messenger.fail_sends(None, errors);
+            let running = bench.start();
+            pass_s(60).await;
+            assert_eq!((bench.times(ANN).len(), bench.left().len()), (2, 1));
+            assert_eq!(running.outbox.send(Paces).await.unwrap(), 0);
+        });
+    }
+}
+
+/// Asks an outbox of how many chats it remembers the pace.
+#[derive(actix::Message)]
+#[rtype(result = "usize")]
+struct Paces;
+
+impl Handler<Paces> for Outbox {
+    type Result = usize;
+
+    fn handle(&mut self, _: Paces, _: &mut Self::Context) -> Self::Result {
+        self.shared.state.borrow().paces.len()
+    }
 }
 
 #[test]

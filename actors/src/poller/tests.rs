@@ -83,6 +83,7 @@ fn message(update_id: i64, chat: i64) -> Incoming {
         user: UserId(chat),
         name: None,
         message_id: Some(update_id),
+        topic: None,
         event: Event::Text { text: format!("message {update_id}") },
     }
 }
@@ -169,6 +170,19 @@ fn a_told_wait_is_obeyed() {
         let _poller = bench.start();
         pass_s(60).await;
         assert!(bench.polls()[1].0 >= 40.0);
+    });
+}
+
+#[test]
+fn an_absurd_wait_is_believed_for_a_day() {
+    in_virtual_time(|| async {
+        let mut bench = Bench::new();
+        bench.messenger.fail_polls([ApiError::RetryAfter(Duration::from_secs(10_000_000))]);
+        let _poller = bench.start();
+        pass_s(24 * 60 * 60 - 1).await;
+        assert_eq!(bench.polls().len(), 1);
+        pass_s(2).await;
+        assert_eq!(bench.polls().len(), 2);
     });
 }
 

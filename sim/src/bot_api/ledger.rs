@@ -50,9 +50,23 @@ pub enum Event {
     /// A group became a supergroup.
     Migrated { to: i64 },
     /// A message of the bot appeared.
-    SawMessage { message_id: i64, text: String, entities: Value, markup: Option<Value>, reply_to: Option<i64> },
+    SawMessage {
+        message_id: i64,
+        text: String,
+        entities: Value,
+        markup: Option<Value>,
+        reply_to: Option<i64>,
+        message_thread_id: Option<i64>,
+    },
     /// A file of the bot appeared.
-    SawDocument { message_id: i64, file_id: String, file_name: String, size: u64, caption: String },
+    SawDocument {
+        message_id: i64,
+        file_id: String,
+        file_name: String,
+        size: u64,
+        caption: String,
+        message_thread_id: Option<i64>,
+    },
     /// A message of the bot changed.
     SawEdit { message_id: i64, text: String, markup: Option<Value> },
     /// A message vanished.
@@ -62,7 +76,7 @@ pub enum Event {
     /// A draft vanished: `sent` (a message came), `replaced`, `stopped` or `expired`.
     DraftGone { draft_id: i64, why: &'static str },
     /// "typing…" or another action appeared, or was refreshed.
-    SawAction { action: String },
+    SawAction { action: String, message_thread_id: Option<i64> },
     /// The action vanished: by its age, or because a message came.
     ActionGone,
     /// The bot's reactions to a message changed.

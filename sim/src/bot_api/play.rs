@@ -124,6 +124,17 @@ impl Media {
     }
 }
 
+/// Something that is not text, as a person sends it.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// What it is.
+    pub media: Media,
+    /// The words under it.
+    pub caption: Option<&'a str>,
+    /// `media_group_id`: the album that it is part of.
+    pub album: Option<&'a str>,
+}
+
 /// A person writes. A text longer than an app sends goes in pieces; what comes back is the last.
 pub fn say(state: &mut State, user: i64, chat: i64, text: &str, reply_to: Option<i64>) -> Result<Sent, PlayError> {
     let chars: Vec<char> = text.chars().collect();
@@ -147,7 +158,8 @@ fn say_piece(state: &mut State, user: i64, chat: i64, text: &str, reply_to: Opti
 }
 
 /// A person sends something that is not text.
-pub fn send(state: &mut State, user: i64, chat: i64, media: Media, caption: Option<&str>) -> Result<Sent, PlayError> {
+pub fn send(state: &mut State, user: i64, chat: i64, item: Item<'_>) -> Result<Sent, PlayError> {
+    let Item { media, caption, album } = item;
     let id = state.random_id();
     let mut content = json!({ media.name(): media.json(id) });
     if media == Media::Animation {
@@ -156,6 +168,9 @@ pub fn send(state: &mut State, user: i64, chat: i64, media: Media, caption: Opti
     }
     if let Some(caption) = caption {
         content["caption"] = json!(caption);
+    }
+    if let Some(album) = album {
+        content["media_group_id"] = json!(album);
     }
     let (message_id, update_id) = post(state, (user, chat), caption.unwrap_or_default(), content, None)?;
     let event = Event::UserSent { message_id, media: media.name().to_owned(), caption: caption.map(str::to_owned) };

@@ -213,6 +213,7 @@ impl State {
 
     /// Ends what is over, and says when the next thing ends.
     pub fn expire(&mut self, now: Instant) -> Option<Instant> {
+        self.callbacks.retain(|_, (_, end)| *end > now);
         while let Some((at, id)) = self.ends.first().copied() {
             if at > now {
                 return Some(at);
@@ -228,7 +229,6 @@ impl State {
                 self.note(Some(id), None, Event::ActionGone);
             }
         }
-        self.callbacks.retain(|_, (_, end)| *end > now);
         None
     }
 

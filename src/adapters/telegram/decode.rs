@@ -7,7 +7,7 @@ use friend_actors::ports::{Me, Update};
 use friend_actors::split::clip;
 use friend_actors::types::{ChatId, Event, Incoming, Media, UserId};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::decode::address::Address;
 
@@ -46,9 +46,9 @@ struct Message {
     caption: Option<String>,
     migrate_to_chat_id: Option<i64>,
     reply_to_message: Option<RepliedTo>,
-    /// Everything else: which kinds of media there are, and the entities.
+    /// Everything else: which kinds of media there are, the entities, album and topic, and in whose name it was written.
     #[serde(flatten)]
-    rest: serde_json::Map<String, Value>,
+    rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +84,8 @@ struct CallbackQuery {
 struct Pressed {
     message_id: i64,
     chat: Chat,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -111,7 +113,10 @@ struct Scene<'a> {
     update_id: i64,
     chat: &'a Chat,
     user: &'a User,
+    /// It is another bot's doing.
+    by_bot: bool,
     message_id: Option<i64>,
+    topic: Option<i64>,
 }
 
 impl RawUpdate {
@@ -121,34 +126,38 @@ impl RawUpdate {
             // A group that moves says so itself, in nobody's name.
             let nobody = User { id: message.chat.id, is_bot: true, first_name: None };
             let user = message.from.as_ref().unwrap_or(&nobody);
-            return Scene { update_id, chat: &message.chat, user, message_id: Some(message.message_id) }.with(event);
+            return message.scene(update_id, user).with(event);
         }
         if let Some(message) = self.edited_message {
             let event = Event::Edited { text: message.addressed_words(me)? };
-            let user = message.from.as_ref()?;
-            return Scene { update_id, chat: &message.chat, user, message_id: Some(message.message_id) }.with(event);
+            return message.scene(update_id, message.from.as_ref()?).with(event);
         }
         if let Some(CallbackQuery { id, from, message, data }) = self.callback_query {
-            let Pressed { message_id, chat } = message?;
+            let Pressed { message_id, chat, rest } = message?;
             let event = Event::Button { callback_id: id, data: data? };
-            return Scene { update_id, chat: &chat, user: &from, message_id: Some(message_id) }.with(event);
+            let scene = Scene::new(update_id, &chat, &from);
+            return Scene { message_id: Some(message_id), topic: topic(&rest), ..scene }.with(event);
         }
         if let Some(change) = self.my_chat_member {
             let event = change.event()?;
-            return Scene { update_id, chat: &change.chat, user: &change.from, message_id: None }.with(event);
+            return Scene::new(update_id, &change.chat, &change.from).with(event);
         }
         let Stopped { chat } = self.stopped_message_generation?;
         // Drafts are shown in private chats only, whose id is the person's.
         let user = User { id: chat.id, is_bot: false, first_name: None };
-        Scene { update_id, chat: &chat, user: &user, message_id: None }.with(Event::StopGeneration)
+        Scene::new(update_id, &chat, &user).with(Event::StopGeneration)
     }
 }
 
-impl Scene<'_> {
+impl<'a> Scene<'a> {
+    fn new(update_id: i64, chat: &'a Chat, user: &'a User) -> Self {
+        Self { update_id, chat, user, by_bot: user.is_bot, message_id: None, topic: None }
+    }
+
     fn with(self, event: Event) -> Option<Incoming> {
         // Bots do not get answers: two of them would never stop talking. But they may remove us or move the group.
         let of_the_chat = matches!(event, Event::Left | Event::Joined | Event::Migrated { .. });
-        let heard = (of_the_chat || !self.user.is_bot) && self.chat.kind != "channel";
+        let heard = (of_the_chat || !self.by_bot) && self.chat.kind != "channel";
         heard.then(|| Incoming {
             update_id: self.update_id,
             chat: ChatId(self.chat.id),
@@ -156,9 +165,16 @@ impl Scene<'_> {
             user: UserId(self.user.id),
             name: self.user.first_name.as_deref().map(|name| clip(name, 64).to_owned()),
             message_id: self.message_id,
+            topic: self.topic,
             event,
         })
     }
+}
+
+/// The topic of a forum that a message lies in. In other groups replies are threads as well, and no topics.
+fn topic(fields: &Map<String, Value>) -> Option<i64> {
+    let in_topic = fields.get("is_topic_message").and_then(Value::as_bool) == Some(true);
+    fields.get("message_thread_id").and_then(Value::as_i64).filter(|_| in_topic)
 }
 
 impl Chat {
@@ -203,7 +219,19 @@ impl Message {
             };
         }
         let media = self.media()?;
-        address.is_ours().then(|| Event::Media { media, caption: self.words().map(str::to_owned) })
+        let album = self.rest.get("media_group_id").and_then(Value::as_str).map(|album| clip(album, 64).to_owned());
+        address.is_ours().then(|| Event::Media { media, caption: self.words().map(str::to_owned), album })
+    }
+
+    fn scene<'a>(&'a self, update_id: i64, user: &'a User) -> Scene<'a> {
+        let by_bot = user.is_bot && !self.is_in_the_name_of_a_chat();
+        let scene = Scene::new(update_id, &self.chat, user);
+        Scene { by_bot, message_id: Some(self.message_id), topic: topic(&self.rest), ..scene }
+    }
+
+    /// Anonymous admins write as their group, others as a channel of theirs. For them stands a bot of Telegram's own.
+    fn is_in_the_name_of_a_chat(&self) -> bool {
+        self.rest.get("sender_chat").is_some_and(|chat| chat["id"].is_i64())
     }
 
     /// Text or caption, if it is meant for the bot.

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::conversation::owner;
+use crate::ports::{Change, Store as _};
 use crate::reception::{FLIRT_NO, FLIRT_YES, FORGET_YES};
-use crate::types::Scores;
+use crate::types::{Media, Profile, Scores};
 
 #[test]
 fn modes_follow_the_smoothed_mood() {
@@ -55,6 +56,31 @@ fn flirting_begins_only_with_the_button() {
         pass_s(3).await;
         world.talk(ANN, "joy").await;
         assert_eq!(world.modes(ANN), ["WARM", "WARM", "FLIRT", "WARM"]);
+    });
+}
+
+#[test]
+fn in_a_group_nobody_consents_for_the_others() {
+    in_virtual_time(|| async {
+        let (world, group) = (World::open(), ChatId(-5));
+        world.commands(group, "flirt");
+        world.presses(group, FLIRT_YES);
+        world.talk(group, "joy").await;
+        assert_eq!(world.read(group)[..2], [texts().flirt_private, texts().flirt_private]);
+
+        // As such a button once left it.
+        let consented = ChatId(-6);
+        let profile = Some(Profile { flirt: true, ..Profile::default() });
+        let epoch = world.store.claim(BOT, consented, 0).await.unwrap().epoch;
+        world.store.finish(BOT, consented, epoch, Change { profile, ..Change::default() }).await.unwrap();
+        world.talk(consented, "joy").await;
+        world.commands(consented, "why");
+        pass_s(3).await;
+        for chat in [group, consented] {
+            assert_eq!(world.modes(chat), ["WARM"]);
+        }
+        let why = world.read(consented).pop().unwrap();
+        assert!(why.contains("WARM") && !why.contains("FLIRT"), "{why}");
     });
 }
 
@@ -196,16 +222,51 @@ fn a_group_that_moved_is_answered_under_its_new_id() {
 
 #[test]
 fn pictures_voices_and_changes_each_get_a_word() {
-    use crate::types::Media;
     in_virtual_time(|| async {
         let world = World::open();
-        world.does(ANN, Event::Media { media: Media::Photo, caption: None });
-        world.does(ANN, Event::Media { media: Media::Voice, caption: None });
+        world.does(ANN, Event::Media { media: Media::Photo, caption: None, album: None });
+        world.does(ANN, Event::Media { media: Media::Voice, caption: None, album: None });
         world.does(ANN, Event::Edited { text: "hm".into() });
-        world.does(ANN, Event::Media { media: Media::Photo, caption: Some("my dog".into()) });
+        world.does(ANN, Event::Media { media: Media::Photo, caption: Some("my dog".into()), album: None });
         pass_s(10).await;
         let said = texts();
         assert_eq!(world.read(ANN), [said.photo, said.voice, said.edited, "re: my dog".to_owned()]);
+    });
+}
+
+/// A picture of an album.
+fn pictured(caption: Option<&str>) -> Event {
+    Event::Media { media: Media::Photo, caption: caption.map(str::to_owned), album: Some("summer".to_owned()) }
+}
+
+#[test]
+fn an_album_is_answered_once() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        // A poll returns at the first: the others come with the next.
+        for captions in [[None; 5], [Some("my dog"), None, None, None, None], [None, None, None, Some("my cat"), None]]
+        {
+            for (number, caption) in captions.into_iter().enumerate() {
+                world.does(ANN, pictured(caption));
+                pass(ms(if number == 0 { 200 } else { 0 })).await;
+            }
+            pass_s(10).await;
+        }
+        assert_eq!(world.read(ANN), [texts().photo, "re: my dog".to_owned(), "re: my cat".to_owned()]);
+        assert_eq!(world.store.unanswered(), 0);
+    });
+}
+
+#[test]
+fn several_stickers_in_a_row_are_answered_once() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        for _ in 0..3 {
+            world.does(ANN, Event::Media { media: Media::Sticker, caption: None, album: None });
+            pass(ms(300)).await;
+        }
+        pass_s(10).await;
+        assert_eq!(world.read(ANN), [texts().sticker]);
     });
 }
 

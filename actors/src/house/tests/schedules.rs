@@ -83,7 +83,7 @@ async fn schedule(seed: u64) {
             world.store.outbox().into_iter().filter(|row| row.state == OutState::Ambiguous && row.attempts > 1);
         let given_up: Vec<Outgoing> = given_up.map(|row| row.outgoing).collect();
         let is_given_up =
-            |text: &String| given_up.contains(&Outgoing::Text { text: text.clone(), buttons: Vec::new() });
+            |text: &String| given_up.contains(&Outgoing::Text { text: text.clone(), buttons: Vec::new(), topic: None });
         kept.retain(|text| read.contains(text) || !is_given_up(text));
         assert_eq!(read, kept, "seed {seed}, chat {chat}: what is remembered is what was read");
     }

@@ -303,7 +303,49 @@ fn typing_ends_where_no_answer_follows() {
         pass(ms(100)).await;
         world.commands(ANN, "reset");
         pass_s(60).await;
-        let typed = world.messenger.calls().iter().filter(|(_, call)| *call == Call::Typing(ANN)).count();
+        let typed = world.messenger.calls().iter().filter(|(_, call)| *call == Call::Typing(ANN, None)).count();
         assert_eq!(typed, 1, "it would last three minutes");
+    });
+}
+
+#[test]
+fn typing_goes_on_where_new_words_cancelled_the_first_answer() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.engine.pace(ms(1000));
+        world.engine.play([Play::Say(STORY.into()), Play::Say(STORY.into())]);
+        world.says(ANN, "tell me");
+        pass_s(2).await;
+        world.says(ANN, "a story");
+        pass_s(30).await;
+        assert_eq!((world.read(ANN), world.engine.cancelled()), (vec![STORY.to_owned()], 1));
+        let calls = world.messenger.calls();
+        let signs = calls.iter().filter(|(_, call)| matches!(call, Call::Typing(ANN, _) | Call::Send(ANN, _)));
+        let at: Vec<_> = signs.map(|(at, _)| *at).collect();
+        assert!(at.len() > 4, "{at:?}");
+        assert!(at.windows(2).all(|pair| pair[1] - pair[0] < ms(4100)), "it is shown for five seconds: {at:?}");
+    });
+}
+
+#[test]
+fn more_words_than_one_turn_takes_are_all_remembered() {
+    let (first, second) = ("a".repeat(3000), "b".repeat(3000));
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.says(ANN, &first);
+        world.says(ANN, &second);
+        pass_s(10).await;
+        assert_eq!(world.turns(ANN), [person(&first), person(&second), friend(&format!("re: {second}"))]);
+        world.says(BEN, &first);
+        world.says(BEN, &second);
+        world.commands(BEN, "stop");
+        pass_s(10).await;
+        assert_eq!(world.turns(BEN), [person(&first), person(&second)], "also without an answer");
+        let carl = ChatId(3);
+        let danger = format!("i want to die {first}");
+        world.says(carl, &danger);
+        world.says(carl, &second);
+        pass_s(10).await;
+        assert_eq!(world.turns(carl), [person(&danger), person(&second), friend(&Safety::default().answer)]);
     });
 }

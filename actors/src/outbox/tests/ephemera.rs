@@ -7,14 +7,14 @@ fn typing_is_repeated_until_it_is_turned_off() {
     in_virtual_time(|| async {
         let bench = Bench::new();
         let running = bench.start();
-        running.outbox.send(Typing { chat: ANN, on: true }).await.unwrap();
-        running.outbox.send(Typing { chat: ANN, on: true }).await.unwrap();
+        running.outbox.send(Typing { chat: ANN, topic: None, on: true }).await.unwrap();
+        running.outbox.send(Typing { chat: ANN, topic: None, on: true }).await.unwrap();
         pass_s(9).await;
-        running.outbox.send(Typing { chat: ANN, on: false }).await.unwrap();
+        running.outbox.send(Typing { chat: ANN, topic: None, on: false }).await.unwrap();
         pass_s(60).await;
-        let typed = bench.messenger.calls().iter().filter(|(_, call)| *call == Call::Typing(ANN)).count();
+        let typed = bench.messenger.calls().iter().filter(|(_, call)| *call == Call::Typing(ANN, None)).count();
         assert_eq!(typed, 3, "at 0, 4 and 8 s");
-        running.outbox.send(Typing { chat: ANN, on: true }).await.unwrap();
+        running.outbox.send(Typing { chat: ANN, topic: None, on: true }).await.unwrap();
         pass_s(1_000).await;
         let typed = bench.messenger.calls().len() - typed;
         assert_eq!(typed, 45, "forgotten typing ends after three minutes");

@@ -1,7 +1,7 @@
 //! A group with the bot in it.
 
 use super::super::chat::{Access, Chat, ChatKind};
-use super::super::play::{self, Media, PlayError, Sent};
+use super::super::play::{self, Item, Media, PlayError, Sent};
 use super::{Control, User};
 
 /// A group; cheap to clone. After [`Group::migrate`], go on with the group it returns.
@@ -66,7 +66,7 @@ impl Group {
     /// # Errors
     /// When they are no member.
     pub fn send(&self, user: &User, media: Media, caption: Option<&str>) -> Result<Sent, PlayError> {
-        play::send(&mut self.control.shared.lock(), user.id(), self.id, media, caption)
+        play::send(&mut self.control.shared.lock(), user.id(), self.id, Item { media, caption, album: None })
     }
 
     /// A member presses the newest button with this data or text.

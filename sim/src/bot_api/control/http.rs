@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use super::super::Shared;
 use super::super::faults::FaultRule;
 use super::super::ledger::Entry;
-use super::super::play::{self, Media, PlayError, Sent};
+use super::super::play::{self, Item, Media, PlayError, Sent};
 use super::super::updates::BatchFault;
 use super::Control;
 
@@ -49,7 +49,7 @@ const HELP: &str = r#"The emulator's control interface. JSON in, JSON out.
 
 POST   /control/act     one thing to do:
   {"do":"say","user":7,"name":"Anna","text":"hello"}          also "chat" (a group), "reply_to"
-  {"do":"send","user":7,"media":"voice"}                      photo, sticker, video, document, ...; also "caption"
+  {"do":"send","user":7,"media":"voice"}                      photo, sticker, video, document, ...; also "caption", "album"
   {"do":"edit","user":7,"message_id":3,"text":"hello!"}
   {"do":"press","user":7,"button":"Yes"}                      by data or text; also "message_id"
   {"do":"stop_draft","user":7}   {"do":"block","user":7}   {"do":"unblock","user":7}
@@ -80,8 +80,15 @@ enum Act {
     User { user: i64, name: Option<String> },
     /// A person writes, to the bot or in the group `chat`.
     Say { user: i64, name: Option<String>, text: String, chat: Option<i64>, reply_to: Option<i64> },
-    /// A person sends something that is not text.
-    Send { user: i64, name: Option<String>, media: Media, caption: Option<String>, chat: Option<i64> },
+    /// A person sends something that is not text; what names the same `album` belongs together.
+    Send {
+        user: i64,
+        name: Option<String>,
+        media: Media,
+        caption: Option<String>,
+        album: Option<String>,
+        chat: Option<i64>,
+    },
     /// A person makes a group with the bot in it.
     CreateGroup { user: i64, name: Option<String>, title: String },
     /// A person joins a group.
@@ -134,9 +141,10 @@ fn perform(control: &Control, act: Act) -> Result<Value, PlayError> {
             let user = user(id, name).id();
             sent(play::say(&mut control.shared.lock(), user, chat.unwrap_or(user), &text, reply_to)?)
         }
-        Act::Send { user: id, name, media, caption, chat } => {
+        Act::Send { user: id, name, media, caption, album, chat } => {
             let user = user(id, name).id();
-            sent(play::send(&mut control.shared.lock(), user, chat.unwrap_or(user), media, caption.as_deref())?)
+            let item = Item { media, caption: caption.as_deref(), album: album.as_deref() };
+            sent(play::send(&mut control.shared.lock(), user, chat.unwrap_or(user), item)?)
         }
         Act::CreateGroup { user: id, name, title } => {
             json!({ "chat": control.group(&title, &user(id, name))?.id() })

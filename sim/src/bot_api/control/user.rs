@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::chat::Access;
 use super::super::ledger::{Entry, Event};
-use super::super::play::{self, Media, PlayError, Sent};
+use super::super::play::{self, Item, Media, PlayError, Sent};
 use super::{Control, WaitError};
 
 /// A person with a private chat to the bot; cheap to clone.
@@ -43,7 +43,16 @@ impl User {
 
     /// Sends a photo, a voice message, …
     pub fn send(&self, media: Media, caption: Option<&str>) -> Sent {
-        self.must(play::send(&mut self.control.shared.lock(), self.id, self.id, media, caption))
+        let item = Item { media, caption, album: None };
+        self.must(play::send(&mut self.control.shared.lock(), self.id, self.id, item))
+    }
+
+    /// Sends photos, videos, … as one album: a message each, that name it.
+    pub fn send_album(&self, items: &[(Media, Option<&str>)]) -> Vec<Sent> {
+        let mut state = self.control.shared.lock();
+        let album = state.random_id().to_string();
+        let item = |&(media, caption)| Item { media, caption, album: Some(&album) };
+        items.iter().map(item).map(|item| self.must(play::send(&mut state, self.id, self.id, item))).collect()
     }
 
     /// Changes what they wrote.

@@ -39,7 +39,14 @@ pub fn send(state: &mut State, params: &Params) -> MethodResult {
         content["caption"] = json!(caption.text);
     }
     let sent = send::keep(state, &target, content, &caption, markup);
-    let event = Event::SawDocument { message_id: sent.id, file_id, file_name, size, caption: caption.text };
+    let event = Event::SawDocument {
+        message_id: sent.id,
+        file_id,
+        file_name,
+        size,
+        caption: caption.text,
+        message_thread_id: target.topic,
+    };
     state.note(Some(target.chat), None, event);
     Ok(sent.json)
 }

@@ -9,7 +9,7 @@ use super::super::params::Params;
 use super::super::reply::{ApiError, MethodResult};
 use super::super::state::State;
 use super::super::text::{self, MAX_TEXT, utf16_len};
-use super::chat_id;
+use super::{chat_id, send};
 
 /// Actions that `sendChatAction` knows.
 const ACTIONS: [&str; 11] = [
@@ -73,6 +73,6 @@ pub fn action(state: &mut State, params: &Params) -> MethodResult {
     let until = Instant::now() + state.config.action_ttl;
     state.writable(id)?.action_until = Some(until);
     state.set_end(until, id);
-    state.note(Some(id), None, Event::SawAction { action });
+    state.note(Some(id), None, Event::SawAction { action, message_thread_id: send::topic(params) });
     Ok(json!(true))
 }

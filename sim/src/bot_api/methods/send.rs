@@ -29,6 +29,7 @@ pub fn message(state: &mut State, params: &Params) -> MethodResult {
         entities: json!(formatted.entities),
         markup,
         reply_to: target.reply_to,
+        message_thread_id: target.topic,
     };
     state.note(Some(target.chat), None, event);
     Ok(sent.json)
@@ -40,6 +41,8 @@ pub struct Target {
     pub chat: i64,
     /// The message it answers.
     pub reply_to: Option<i64>,
+    /// `message_thread_id`: the topic of a forum. Any is taken as one that exists.
+    pub topic: Option<i64>,
 }
 
 /// A message as it was kept.
@@ -70,11 +73,17 @@ pub fn target(state: &mut State, params: &Params) -> Result<Target, ApiError> {
     };
     let lenient = reply.as_ref().is_some_and(|reply| reply["allow_sending_without_reply"].as_bool() == Some(true))
         || params.flag("allow_sending_without_reply");
+    let topic = topic(params);
     match wanted {
-        Some(id) if known.messages.contains_key(&id) => Ok(Target { chat, reply_to: Some(id) }),
+        Some(id) if known.messages.contains_key(&id) => Ok(Target { chat, reply_to: Some(id), topic }),
         Some(_) if !lenient => Err(ApiError::bad_request("message to be replied not found")),
-        _ => Ok(Target { chat, reply_to: None }),
+        _ => Ok(Target { chat, reply_to: None, topic }),
     }
+}
+
+/// The topic that a call is for.
+pub fn topic(params: &Params) -> Option<i64> {
+    params.int("message_thread_id")
 }
 
 /// Counts the send, or answers 429.
@@ -97,6 +106,10 @@ pub fn keep(state: &mut State, target: &Target, content: Value, formatted: &Form
             }
             message["reply_to_message"] = answered;
         }
+    }
+    if let Some(topic) = target.topic {
+        message["message_thread_id"] = json!(topic);
+        message["is_topic_message"] = json!(true);
     }
     if let (Some(fields), Value::Object(content)) = (message.as_object_mut(), content) {
         fields.extend(content);

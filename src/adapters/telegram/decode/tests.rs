@@ -94,7 +94,7 @@ fn in_a_group_only_what_is_meant_for_the_bot_is_heard() {
     assert_eq!(event(json!({"message": group(reply(8))})), None);
     assert_eq!(event(json!({"message": group(link)})), text("Arthur?"));
     assert_eq!(event(json!({"message": group(json!({"photo": []}))})), None);
-    let photo = Event::Media { media: Media::Photo, caption: Some("@arthur_bot look".to_owned()) };
+    let photo = Event::Media { media: Media::Photo, caption: Some("@arthur_bot look".to_owned()), album: None };
     assert_eq!(event(json!({"message": group(json!({"photo": [], "caption": "@arthur_bot look"}))})), Some(photo));
 }
 
@@ -159,6 +159,52 @@ fn bots_and_channels_are_not_answered() {
     assert_eq!(event(json!({"message": other_bot})), None);
     let channel = message(json!({"id": -3, "type": "channel"}), json!({"text": "@arthur_bot"}));
     assert_eq!(event(json!({"message": channel})), None);
+}
+
+#[test]
+fn who_writes_in_the_name_of_a_chat_is_no_bot() {
+    let written = |id: i64, sender_chat: Value| {
+        let fields = json!({
+            "text": "@arthur_bot hello", "sender_chat": sender_chat,
+            "from": {"id": id, "is_bot": true, "first_name": "Group"},
+        });
+        [json!({"message": group(fields.clone())}), json!({"edited_message": group(fields)})].map(event)
+    };
+    let heard = [text("hello"), Some(Event::Edited { text: "hello".to_owned() })];
+    assert_eq!(written(1_087_968_824, json!({"id": -100, "type": "supergroup"})), heard, "an anonymous admin");
+    assert_eq!(written(136_817_688, json!({"id": -3, "type": "channel"})), heard, "a member as a channel");
+    for malformed in [json!(null), json!(5), json!([]), json!({"id": "x"})] {
+        assert_eq!(written(8, malformed.clone()), [None, None], "{malformed}");
+    }
+}
+
+#[test]
+fn a_topic_is_one_only_where_the_message_says_so() {
+    let topic = |fields: Value| read(json!({"message": group(fields)})).unwrap().topic;
+    let said = |thread: Value, is_topic: Value| {
+        topic(json!({"text": "@arthur_bot hi", "message_thread_id": thread, "is_topic_message": is_topic}))
+    };
+    assert_eq!(said(json!(7), json!(true)), Some(7));
+    for (thread, is_topic) in [(json!(7), json!(false)), (json!(7), json!(null)), (json!("7"), json!(true))] {
+        assert_eq!(said(thread.clone(), is_topic), None, "{thread}");
+    }
+    assert_eq!(topic(json!({"text": "@arthur_bot hi", "message_thread_id": 7})), None, "a thread of replies");
+
+    let ann = json!({"id": 5, "is_bot": false, "first_name": "Ann"});
+    let ours = group(json!({"message_thread_id": 7, "is_topic_message": true}));
+    let pressed = json!({"callback_query": {"id": "cb", "from": ann, "message": ours, "data": "yes"}});
+    assert_eq!(read(pressed).unwrap().topic, Some(7));
+}
+
+#[test]
+fn a_picture_names_its_album() {
+    let album = |fields: Value| match event(json!({"message": private(fields)})) {
+        Some(Event::Media { album, .. }) => album,
+        _ => panic!("no media"),
+    };
+    assert_eq!(album(json!({"photo": [{}], "media_group_id": "12"})), Some("12".to_owned()));
+    assert_eq!(album(json!({"photo": [{}], "media_group_id": 12})), None);
+    assert_eq!(album(json!({"photo": [{}]})), None);
 }
 
 #[test]
