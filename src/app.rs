@@ -48,12 +48,25 @@ impl Mind {
         Ok(Self { persona, engine, template, scorer })
     }
 
-    /// The same for a single conversation, which needs no cache for many.
+    /// [`Mind::load`] while the caller's runtime goes on, so that a signal is heard meanwhile. `None` where `stop` came
+    /// first: what has arrived of a download stays.
     ///
     /// # Errors
     /// As [`Mind::load`].
-    pub fn load_for_one(config: &Config) -> Result<Self> {
-        Self::load(&for_one(config))
+    pub async fn load_until(config: &Config, stop: &CancellationToken) -> Result<Option<Self>> {
+        let config = config.clone();
+        let (reply, loaded) = tokio::sync::oneshot::channel();
+        let work = move || {
+            // After a signal nobody waits for it.
+            let _ = reply.send(Self::load(&config));
+        };
+        // Not a blocking task of the runtime, whose end would wait for it: this thread ends with the process.
+        let thread = std::thread::Builder::new().name("load".to_owned()).spawn(work);
+        thread.context("no thread could be started to load the model")?;
+        tokio::select! {
+            loaded = loaded => loaded.context("loading the model panicked; the log says where")?.map(Some),
+            () = stop.cancelled() => Ok(None),
+        }
     }
 
     /// Puts the parts together for one messenger and store.
@@ -78,6 +91,13 @@ pub fn for_one(config: &Config) -> Config {
         config.model.kv_tokens = config.model.context_tokens * SINGLE_CONTEXTS;
     }
     config
+}
+
+/// How long a person in the terminal waits for an answer before something must be wrong: a burst holds it back, and one
+/// that takes longer than its deadline is tried once more before the friend gives it up with a kind word.
+pub fn patience(config: &Config) -> Duration {
+    let talk = &config.conversation;
+    Duration::from_secs(2 * talk.reply_deadline_s + 10) + Duration::from_millis(talk.burst_max_ms)
 }
 
 /// Contexts that a single conversation's cache has room for: it is read under several modes' prefixes.
@@ -289,4 +309,18 @@ fn find_folder(folder: &Path) -> Option<PathBuf> {
         binary.ancestors().skip(1).take(4).map(|parent| parent.join(folder)).find(|found| found.is_dir())
     };
     if folder.is_dir() { Some(folder.to_owned()) } else { beside() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_the_terminal_one_waits_until_the_friend_has_given_an_answer_up() {
+        let mut config = Config::default();
+        config.conversation.reply_deadline_s = 30;
+        config.conversation.burst_max_ms = 5000;
+        // Held back as a burst, tried twice, with a pause of a second after each.
+        assert!(patience(&config) > Duration::from_secs(5 + 2 * (30 + 1)));
+    }
 }

@@ -36,8 +36,8 @@ impl Cli {
 /// Flags that every command takes; they win over environment and file.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Flags {
-    /// Settings file [default: ai-friend.toml, if it is there]
-    #[arg(long, global = true, value_name = "FILE", env = "AI_FRIEND_CONFIG", help_heading = "Settings")]
+    /// Settings file [env: AI_FRIEND_CONFIG; default: ai-friend.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     pub config: Option<PathBuf>,
 
     /// Language model: a catalogue name, a .gguf file or a model folder [env: MODEL]
@@ -77,7 +77,10 @@ impl Flags {
             ("--log", "log", "level", self.log.clone()),
         ];
         let flags = given.into_iter().filter_map(|(flag, section, key, value)| Some((flag, section, key, value?)));
-        Sources { file: self.config.clone(), env, flags: flags.collect() }
+        // Not left to clap, which takes an empty variable for a mistake.
+        let named = env.iter().find(|(name, value)| name.to_str() == Some(config::FILE_VARIABLE) && !value.is_empty());
+        let file = self.config.clone().or_else(|| named.map(|(_, value)| PathBuf::from(value)));
+        Sources { file, env, flags: flags.collect() }
     }
 }
 
@@ -145,6 +148,9 @@ pub struct Botapi {
     /// Address to listen on; port 0 takes a free one and prints it
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8081")]
     pub listen: std::net::SocketAddr,
+    /// Serves /control on an address that others can reach: they can read all that is said, and speak for everybody
+    #[arg(long)]
+    pub control: bool,
 }
 
 /// `ai-friend load`.
@@ -259,6 +265,17 @@ mod tests {
         assert_eq!(message(&["--json", "-"]), (None, true));
         assert_eq!(message(&[]), (None, false));
         assert_eq!(message(&["i", "am", "fine"]), (Some("i am fine".to_owned()), false));
+    }
+
+    #[test]
+    fn an_empty_variable_names_no_settings_file() {
+        let file = |args: &[&str], value: &str| {
+            let flags = Cli::parse_from([&["ai-friend", "check"], args].concat()).flags;
+            flags.sources(vec![(config::FILE_VARIABLE.into(), value.into())]).file
+        };
+        assert_eq!(file(&[], ""), None);
+        assert_eq!(file(&[], "mine.toml"), Some("mine.toml".into()));
+        assert_eq!(file(&["--config", "flag.toml"], "mine.toml"), Some("flag.toml".into()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use toml::Value;
 
 pub use error::{ConfigError, Place, Problem};
 pub use example::example;
-pub use load::{DEFAULT_FILE, Loaded, Sources, load};
+pub use load::{DEFAULT_FILE, FILE_VARIABLE, Loaded, Sources, load};
 pub use secret::Secret;
 pub use sections::*;
 pub use setting::{Field, Raw, Section};
@@ -108,10 +108,6 @@ impl Config {
         let (telegram, model, talk) = (&self.telegram, &self.model, &self.conversation);
         require(http(&telegram.api_url), "telegram.api_url (TG_API_URL) must begin with http:// or https://");
         require(http(&self.models.hub_url), "models.hub_url (HF_ENDPOINT) must begin with http:// or https://");
-        require(
-            telegram.request_timeout_s > telegram.poll_timeout_s,
-            "telegram.request_timeout_s must be above telegram.poll_timeout_s, or every quiet poll fails",
-        );
         require(
             !model.name.is_empty(),
             "model.name (MODEL) is empty: name a model of `ai-friend models list` or a file",

@@ -76,7 +76,7 @@ pub async fn resolve_name(model: &str, config: &Config) -> Result<ResolvedModel>
     };
     let adapter = adapter.map(|(path, scale)| (path, scale * config.model.adapter_scale));
     let licence = Some(entry.licence.clone()).filter(|licence| !licence.is_empty());
-    let template = library.entry(&entry.name).is_ok().then_some(match entry.template {
+    let template = library.lists(&entry).then_some(match entry.template {
         catalogue::Template::Dolly => TemplateKind::Dolly,
         catalogue::Template::Chat => TemplateKind::Chat,
     });
@@ -110,7 +110,7 @@ pub fn check(config: &Config) -> Result<Checked> {
     let entry = entry_for(&library, &config.model.name)?;
     let hub = hub(&config.models)?;
     let workshop = Workshop { library: &library, hub: &hub };
-    let from_hub = workshop.root(&entry)?.base.hub.clone();
+    let from_hub = library.root(&entry)?.base.hub.clone();
     if let Some(repo) = from_hub.filter(|_| !workshop.target(&entry).is_ok_and(|target| target.is_file())) {
         workshop.local_adapter(&entry)?;
         let about =

@@ -129,7 +129,6 @@ fn all_mistakes_are_told_at_once() {
 #[test]
 fn settings_that_do_not_fit_together_are_refused() {
     let pairs = [
-        ("[telegram]\npoll_timeout_s = 40\nrequest_timeout_s = 40\n", "request_timeout_s"),
         ("[model]\nslots = 32\nlanes = 8\n", "lanes"),
         ("[model]\ncontext_tokens = 4096\nkv_tokens = 2048\n", "kv_tokens"),
         ("[telegram]\napi_url = \"telegram.org\"\n", "TG_API_URL"),
@@ -142,6 +141,12 @@ fn settings_that_do_not_fit_together_are_refused() {
         let told = complaint(file, &[]);
         assert!(told.contains(named), "{told} should name {named}");
     }
+}
+
+#[test]
+fn a_call_may_be_given_up_sooner_than_a_poll_that_waits_for_news() {
+    let config = load("[telegram]\npoll_timeout_s = 50\nrequest_timeout_s = 10\n", &[]).unwrap();
+    assert_eq!((config.telegram.poll_timeout_s, config.telegram.request_timeout_s), (50, 10));
 }
 
 #[test]

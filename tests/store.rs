@@ -2,6 +2,8 @@
 
 #[path = "store/crash.rs"]
 mod crash;
+#[path = "store/reader.rs"]
+mod reader;
 #[path = "store/unwritable.rs"]
 mod unwritable;
 

@@ -129,7 +129,8 @@ impl OnnxScorer {
         let (jobs, inbox) = mpsc::channel(config.queue.max(1));
         let (ready, started) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("emotion".into()).spawn(move || {
-            // ONNX Runtime's bindings panic on a library that lies about itself.
+            // ONNX Runtime's bindings panic on a library that lies about itself. Nobody has written anything yet that its
+            // words could quote.
             let loaded = catch_unwind(|| Classifier::load(&config)).unwrap_or_else(|panic| {
                 let why = panic_text(panic.as_ref());
                 Err(OnnxError::Library { path: config.library.clone(), why })
@@ -157,13 +158,17 @@ fn serve(mut classifier: Classifier, mut inbox: mpsc::Receiver<Job>) {
         if reply.is_closed() {
             continue; // the deadline has passed: nobody waits any more
         }
-        let scored = catch_unwind(AssertUnwindSafe(|| classifier.score(&texts)));
-        let answer = scored.unwrap_or_else(|panic| Err(ScoreError::Model(panic_text(panic.as_ref()))));
-        let _ = reply.send(answer);
+        let _ = reply.send(caught(|| classifier.score(&texts)));
     }
 }
 
-/// A panic's own words. Those of our libraries hold no message text.
+/// A panic as a failure, without its own words: they may quote what a person wrote, and failures are logged.
+fn caught<T>(work: impl FnOnce() -> Result<T, ScoreError>) -> Result<T, ScoreError> {
+    let panicked = |_| Err(ScoreError::Model("it panicked; the log says where".to_owned()));
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked)
+}
+
+/// A panic's own words.
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("it panicked").to_owned()
@@ -188,5 +193,19 @@ impl Drop for OnnxScorer {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_over_a_message_is_a_failure_that_does_not_quote_it() {
+        let message = "my heartbroken words";
+        let failure = caught::<Vec<Scores>>(|| panic!("byte 3 is no boundary of {message:?}")).unwrap_err();
+        assert!(matches!(failure, ScoreError::Model(_)), "{failure}");
+        assert!(!format!("{failure} {failure:?}").contains("heartbroken"), "{failure}");
+        assert_eq!(caught(|| Ok(1)), Ok(1));
     }
 }

@@ -4,6 +4,7 @@
 //! its way to the disk share the next one, so a busy disk costs latency and not throughput.
 
 mod export;
+mod log;
 mod open;
 mod queries;
 mod writer;

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use friend_actors::house::Windows;
@@ -23,14 +22,14 @@ pub fn chat(config: &Config) -> Result<ExitCode> {
         let (terminal, mut desk) = Terminal::new();
         let terminal = Arc::new(terminal);
         let store = app::store(&config.store.data, config)?;
-        let mind = Mind::load_for_one(config)?;
+        let Some(mind) = Mind::load_until(&app::for_one(config), &stop).await? else { return Ok(ExitCode::SUCCESS) };
         let windows = Windows::default();
         let mut reports = windows.observer.watch();
         let mut screen = Screen::new(&mind.persona.name);
         let parts = mind.parts(terminal.me().await?.id, terminal, store, config);
         let house = actix::spawn(app::serve(parts, app::house_config(config), windows, stop.clone()));
 
-        let patience = Duration::from_secs(config.conversation.reply_deadline_s * 2);
+        let patience = app::patience(config);
         let mut lines = lines();
         let talked = 'talk: loop {
             screen.prompt();

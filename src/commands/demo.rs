@@ -35,7 +35,7 @@ pub fn demo(config: &Config) -> Result<ExitCode> {
         // A new emulator knows nothing of former conversations, and counts its updates anew: so does the store.
         let folder = tempfile::tempdir().context("no temporary folder for the demo's conversation")?;
         let store = app::store(folder.path(), config)?;
-        let mind = Mind::load_for_one(config)?;
+        let Some(mind) = Mind::load_until(&app::for_one(config), &stop).await? else { return Ok(ExitCode::SUCCESS) };
         let windows = Windows::default();
         let reports = windows.observer.watch();
         let me = telegram.me().await?;
@@ -46,8 +46,7 @@ pub fn demo(config: &Config) -> Result<ExitCode> {
         let control = server.control();
         let talk =
             Talk { user: control.user(1, "You"), live: control.subscribe(), control, reports, stop: stop.clone() };
-        let patience = Duration::from_secs(config.conversation.reply_deadline_s * 2);
-        let talked = talk.run(&mut screen, patience).await;
+        let talked = talk.run(&mut screen, app::patience(config)).await;
         stop.cancel();
         house.await.context("the actors ended unexpectedly")??;
         server.shutdown().await;

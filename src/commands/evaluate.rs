@@ -28,7 +28,7 @@ pub fn evaluate(evaluate: &Evaluate, config: &Config) -> Result<ExitCode> {
     match &evaluate.command {
         EvaluateCommand::Loss { .. } => {
             let mut model = Exact::open(&thinker.gguf, thinker.adapter.as_ref())?;
-            let mut bar = Bar::stderr();
+            let mut bar = Bar::counting();
             bar.start("evaluating", conversations.len() as u64);
             let losses = losses(&mut model, voice, &conversations, |done| bar.advance(done))?;
             writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(&losses)?)?;

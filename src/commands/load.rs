@@ -31,7 +31,7 @@ pub fn load(load: &Load, config: &Config) -> Result<ExitCode> {
         config.conversation.burst_quiet_ms = 0;
         let folder = tempfile::tempdir().context("no temporary folder for the users' conversations")?;
         let store = app::store(folder.path(), &config)?;
-        let mind = Mind::load(&config)?;
+        let Some(mind) = Mind::load_until(&config, &stop).await? else { return Ok(ExitCode::FAILURE) };
         let token = Secret::new(DEFAULT_TOKEN);
         let telegram: Arc<dyn Messenger> = Arc::new(app::telegram_with(&config, server.url(), token)?);
         let parts = mind.parts(telegram.me().await?.id, telegram, store, &config);
@@ -48,7 +48,7 @@ pub fn load(load: &Load, config: &Config) -> Result<ExitCode> {
             ..Scenario::default()
         };
         let (done, mut progress) = watch::channel(0);
-        let mut bar = Bar::stderr();
+        let mut bar = Bar::counting();
         bar.start("answers", (load.users * load.turns) as u64);
         let control = server.control();
         let played = scenario.run_with_progress(&control, done);

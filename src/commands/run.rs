@@ -8,7 +8,6 @@ use anyhow::Result;
 use friend_actors::house::Windows;
 use friend_actors::ports::{ApiError, Me, Messenger};
 use friend_actors::supervisor::backoff;
-use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, Mind};
 use crate::config::Config;
@@ -23,14 +22,23 @@ pub fn run(config: &Config) -> Result<ExitCode> {
         let telegram: Arc<dyn Messenger> = Arc::new(app::telegram(config)?);
         let store = app::store(&config.store.data, config)?;
         // What a person can mend at once is found before a model is fetched, converted and loaded.
-        if let Err(error @ ApiError::Unauthorized(_)) = telegram.me().await {
+        let known = tokio::select! {
+            known = telegram.me() => known,
+            () = stop.cancelled() => return Ok(stopped_early()),
+        };
+        if let Err(error @ ApiError::Unauthorized(_)) = known {
             return Err(error.into());
         }
-        let door = crate::web::listen(config).await?;
-        let mind = Mind::load(config)?;
         let windows = Windows::default();
-        let web = door.map(|door| crate::web::start(door, &windows, &mind));
-        let Some(me) = introduce(&*telegram, &stop).await? else { return Ok(ExitCode::SUCCESS) };
+        let web = crate::web::listen(config).await?.map(|door| crate::web::start(door, &windows));
+        let Some(mind) = Mind::load_until(config, &stop).await? else { return Ok(stopped_early()) };
+        if let Some(web) = &web {
+            web.loaded(mind.engine.clone());
+        }
+        let me = tokio::select! {
+            me = introduce(&*telegram) => me?,
+            () = stop.cancelled() => return Ok(stopped_early()),
+        };
         tracing::info!(bot = me.username, model = mind.engine.model().name, "serving; Ctrl-C ends it");
         let parts = mind.parts(me.id, telegram, store, config);
         let served = app::serve(parts, app::house_config(config), windows, stop).await;
@@ -43,8 +51,14 @@ pub fn run(config: &Config) -> Result<ExitCode> {
     })
 }
 
+/// Asked to end before anybody was served: in order, as at any later moment.
+fn stopped_early() -> ExitCode {
+    tracing::info!("stopped before it served anybody");
+    ExitCode::SUCCESS
+}
+
 /// Asks who we are and registers the commands. Waits for a messenger that is out of reach; ends on a refused token.
-async fn introduce(messenger: &dyn Messenger, stop: &CancellationToken) -> Result<Option<Me>> {
+async fn introduce(messenger: &dyn Messenger) -> Result<Me> {
     let mut attempt = 0;
     loop {
         match messenger.me().await {
@@ -52,7 +66,7 @@ async fn introduce(messenger: &dyn Messenger, stop: &CancellationToken) -> Resul
                 if let Err(error) = messenger.set_commands(&friend_actors::COMMANDS).await {
                     tracing::warn!(%error, "the command menu was not registered; commands work all the same");
                 }
-                return Ok(Some(me));
+                return Ok(me);
             }
             Err(error @ ApiError::Unauthorized(_)) => return Err(error.into()),
             Err(error) => {
@@ -62,10 +76,7 @@ async fn introduce(messenger: &dyn Messenger, stop: &CancellationToken) -> Resul
                 };
                 tracing::warn!(%error, ?wait, "the Bot API does not answer; is TG_API_URL right? Trying again");
                 attempt += 1;
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    () = stop.cancelled() => return Ok(None),
-                }
+                tokio::time::sleep(wait).await;
             }
         }
     }

@@ -12,9 +12,11 @@ use super::{Config, ConfigError, Place, Problem, nearest};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "ai-friend.toml";
+/// The variable that names another one.
+pub const FILE_VARIABLE: &str = "AI_FRIEND_CONFIG";
 
 /// Variables of our own that are no settings: the file's place, and what scripts and the second start use.
-const NOT_SETTINGS: [&str; 3] = ["AI_FRIEND_CONFIG", "AI_FRIEND_PINS", "AI_FRIEND_REEXECUTED"];
+const NOT_SETTINGS: [&str; 3] = [FILE_VARIABLE, "AI_FRIEND_PINS", "AI_FRIEND_REEXECUTED"];
 /// The names that the reference's users know, and what they are in the file.
 const FORMER_NAMES: [(&str, &str, &str); 3] =
     [("MODEL", "model", "name"), ("TG_BOT_TOKEN", "telegram", "token"), ("TG_API_URL", "telegram", "api_url")];

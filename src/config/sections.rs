@@ -17,7 +17,7 @@ sections! {
         api_url: String = "https://api.telegram.org".to_owned(), env "TG_API_URL";
         /// How long one getUpdates call waits for news, in seconds.
         poll_timeout_s: u64 = 25, 0..=50;
-        /// When a call is given up, in seconds; above poll_timeout_s.
+        /// When a call is given up, in seconds; a getUpdates call, which waits for news, gets poll_timeout_s more.
         request_timeout_s: u64 = 60, 1..=300;
         /// Shows the answer as it grows (private chats).
         streaming: bool = true;
@@ -108,7 +108,8 @@ sections! {
         max_cancels: u32 = 3, 0..=100;
         /// Turns of history that the model is given, at most; when there are more, the oldest two fifths leave at once.
         history_turns: usize = 40, 1..=1000;
-        /// An answer that takes longer is given up with a kind word, in seconds.
+        /// An answer that takes longer is tried once more, and if that takes as long, after about twice this, given up with a
+        /// kind word; in seconds.
         reply_deadline_s: u64 = 120, 1..=3600;
         /// Conversations that are silent for longer leave the memory (never the store), in seconds.
         idle_evict_s: u64 = 900, 1..=604800;

@@ -19,6 +19,7 @@ use super::prepare::{Workshop, blocking};
 use super::progress::Bar;
 use super::{pull, report, space};
 use crate::cli::models::{Add, DtypeName, LoraDtypeName, ModelsCommand, TemplateName};
+use crate::complaint::complaint;
 use crate::config::Config;
 
 /// Runs one command; what it finds goes to `out`, progress to standard error.
@@ -57,8 +58,10 @@ pub async fn run(command: ModelsCommand, config: &Config, out: &mut (dyn Write +
         ModelsCommand::Inspect { file, json } => report::inspect(&file, json, out)?,
         ModelsCommand::Verify(verify) => return report::verify(verify, out).await,
         ModelsCommand::Synthesize { shape, kind, seed, output } => {
-            let default = || config.models.dir.join(format!("{}-random.{kind}.gguf", shape.name()));
-            let output = output.unwrap_or_else(default);
+            let output = match output {
+                Some(output) => output,
+                None => Library::open(&config.models)?.file(&format!("{}-random.{kind}.gguf", shape.name())),
+            };
             let options = SynthesizeOptions { shape, kind, seed, output: output.clone() };
             if let Some(folder) = output.parent() {
                 std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -80,48 +83,57 @@ fn list(config: &Config, out: &mut dyn Write) -> Result<()> {
     let hub = super::hub(&config.models)?;
     let workshop = Workshop { library: &library, hub: &hub };
     for entry in library.entries() {
-        let target = workshop.target(entry)?;
-        let state = match std::fs::metadata(&target) {
-            Ok(about) => format!("ready, {} on disk", space::human(about.len())),
-            Err(_) => match &workshop.root(entry)?.base.bundled {
-                Some(source) if library.file(source).is_file() => "made at the first start".to_owned(),
-                Some(source) => format!("not here: {source} is missing (`make models` fetches it)"),
-                None => "not here yet".to_owned(),
-            },
-        };
-        let here = workshop.adapter_here(entry);
-        let adapter = match &entry.adapter {
-            Some(Adapter { missing: Some(_), .. }) if here.is_none() => {
-                "; its adapter must be added: ai-friend models add --help"
-            }
-            Some(Adapter { shipped: Some(_), .. }) if here.is_none() => {
-                "; its adapter, which ships with it, is not here"
-            }
-            Some(_) => "; with an adapter",
-            None => "",
-        };
         let own = if library.is_own(&entry.name) { " (yours)" } else { "" };
-        writeln!(out, "{}{own}\n    {}\n    {}: {state}{adapter}", entry.name, entry.about, entry.quantisation)?;
-        let file = [Some(&target), entry.base.path.as_ref()].into_iter().flatten().find(|file| file.is_file());
-        writeln!(out, "    {}", terms_of(entry, file))?;
-        if let Some(here) = here {
-            match Provenance::of(&here) {
-                Ok(said) => writeln!(out, "    its adapter: {}", terms(said.licence.as_deref(), said.commercial))?,
-                Err(error) => writeln!(out, "    its adapter: {error}")?,
-            }
+        writeln!(out, "{}{own}\n    {}", entry.name, entry.about)?;
+        match state(&workshop, entry) {
+            Ok(lines) => writeln!(out, "    {}", lines.join("\n    "))?,
+            // What is wrong with one entry hides none of the others.
+            Err(error) => writeln!(out, "    cannot be served: {}", complaint(&error))?,
         }
     }
-    for (file, bytes) in unused(&workshop, &config.model.name)? {
+    for (file, bytes) in unused(&workshop, &config.model.name) {
         let (file, size) = (file.display(), space::human(bytes));
         writeln!(out, "no longer used, can be deleted: {file}, {size} on disk (an earlier form of a model above)")?;
     }
     Ok(())
 }
 
+/// What is here of an entry, and on what terms it may be used.
+fn state(workshop: &Workshop<'_>, entry: &Entry) -> Result<Vec<String>> {
+    let library = workshop.library;
+    let target = workshop.target(entry)?;
+    let state = match std::fs::metadata(&target) {
+        Ok(about) => format!("ready, {} on disk", space::human(about.len())),
+        Err(_) => match &library.root(entry)?.base.bundled {
+            Some(source) if library.file(source).is_file() => "made at the first start".to_owned(),
+            Some(source) => format!("not here: {source} is missing (`make models` fetches it)"),
+            None => "not here yet".to_owned(),
+        },
+    };
+    let here = workshop.adapter_here(entry);
+    let adapter = match &entry.adapter {
+        Some(Adapter { missing: Some(_), .. }) if here.is_none() => {
+            "; its adapter must be added: ai-friend models add --help"
+        }
+        Some(Adapter { shipped: Some(_), .. }) if here.is_none() => "; its adapter, which ships with it, is not here",
+        Some(_) => "; with an adapter",
+        None => "",
+    };
+    let file = [Some(&target), entry.base.path.as_ref()].into_iter().flatten().find(|file| file.is_file());
+    let mut lines = vec![format!("{}: {state}{adapter}", entry.quantisation), terms_of(entry, file)];
+    if let Some(here) = here {
+        lines.push(match Provenance::of(&here) {
+            Ok(said) => format!("its adapter: {}", terms(said.licence.as_deref(), said.commercial)),
+            Err(error) => format!("its adapter: {error}"),
+        });
+    }
+    Ok(lines)
+}
+
 /// Files of the models' folder that were made for an entry which is now served in another form, and their bytes; not the one that the
 /// settings name, nor one that an own entry stands on.
-fn unused(workshop: &Workshop<'_>, set: &str) -> Result<Vec<(PathBuf, u64)>> {
-    let targets = workshop.library.entries().iter().map(|entry| workshop.target(entry)).collect::<Result<Vec<_>>>()?;
+fn unused(workshop: &Workshop<'_>, set: &str) -> Vec<(PathBuf, u64)> {
+    let targets: Vec<_> = workshop.library.entries().iter().filter_map(|entry| workshop.target(entry).ok()).collect();
     let model = |file: &Path| {
         let (model, form) = file.file_name()?.to_str()?.strip_suffix(".gguf")?.rsplit_once('.')?;
         form.parse::<QuantType>().ok().map(|_| model.to_owned())
@@ -129,7 +141,7 @@ fn unused(workshop: &Workshop<'_>, set: &str) -> Result<Vec<(PathBuf, u64)>> {
     let served: Vec<String> = targets.iter().filter_map(|target| model(target)).collect();
     let real = |file: &Path| file.canonicalize().unwrap_or_else(|_| file.to_owned());
     let used: Vec<PathBuf> = targets.iter().map(PathBuf::as_path).chain([Path::new(set)]).map(real).collect();
-    let Ok(folder) = std::fs::read_dir(workshop.library.dir()) else { return Ok(Vec::new()) };
+    let Ok(folder) = std::fs::read_dir(workshop.library.dir()) else { return Vec::new() };
     let mut found: Vec<_> = folder
         .flatten()
         .map(|file| file.path())
@@ -138,7 +150,7 @@ fn unused(workshop: &Workshop<'_>, set: &str) -> Result<Vec<(PathBuf, u64)>> {
         .filter_map(|file| Library::record(&file).map(|record| (file, record.bytes)))
         .collect();
     found.sort();
-    Ok(found)
+    found
 }
 
 /// What the catalogue says of an entry's licence, and where it says nothing the file itself, which may be a merged one.
@@ -258,18 +270,28 @@ fn adapter_of(text: &str, scale: f32) -> Result<Adapter> {
 fn remove(name: &str, config: &Config, out: &mut dyn Write) -> Result<()> {
     let mut library = Library::open(&config.models)?;
     let entry = library.entry(name)?.clone();
+    let standing = library.standing_on(name);
+    if !standing.is_empty() {
+        bail!(
+            "`{name}` stays, as it is the base of {}: remove what stands on it first, or give that another base \
+             (`ai-friend models add {} --base …`)",
+            standing.join(", "),
+            standing[0]
+        );
+    }
     let hub = super::hub(&config.models)?;
     let workshop = Workshop { library: &library, hub: &hub };
-    let target = workshop.target(&entry)?;
-    let mut shared = false;
-    for other in library.entries().iter().filter(|other| other.name != name) {
-        shared |= workshop.target(other)? == target;
-    }
+    // An entry whose base is gone has no file to remove, but can be removed itself.
+    let target = workshop.target(&entry).ok();
+    let others = library.entries().iter().filter(|other| other.name != name);
+    let shared = target.is_some() && others.map(|other| workshop.target(other).ok()).any(|other| other == target);
     let mut files: Vec<PathBuf> = vec![library.file(&format!("{name}.lora.gguf"))];
-    if shared {
-        writeln!(out, "{} stays: another model stands on it", target.display())?;
-    } else if target.starts_with(library.dir()) {
-        files.push(target);
+    if let Some(target) = target {
+        if shared {
+            writeln!(out, "{} stays: another model stands on it", target.display())?;
+        } else if target.starts_with(library.dir()) {
+            files.push(target);
+        }
     }
     let mut freed: u64 = files.iter().map(|file| Library::remove(file)).sum();
     if let (Some(repo), false) = (&entry.base.hub, shared) {

@@ -13,6 +13,8 @@ use crate::config;
 
 /// The user's own catalogue in the models' folder.
 const OWN: &str = "catalogue.toml";
+/// Entries may stand on entries, so deep at most.
+const MAX_CHAIN: usize = 4;
 
 /// The models' folder, its two catalogues, and the adapters that ship with the program.
 #[derive(Clone, Debug)]
@@ -95,14 +97,46 @@ impl Library {
         self.own.get(name).is_some()
     }
 
+    /// Whether this very entry is listed. One made up for a file may only bear the name of a listed one.
+    pub fn lists(&self, entry: &Entry) -> bool {
+        self.all.get(&entry.name) == Some(entry)
+    }
+
+    /// The entry at the end of the chain of `base.model`.
+    ///
+    /// # Errors
+    /// When the chain has no end, or leads to an entry that is not there.
+    pub fn root<'e>(&'e self, entry: &'e Entry) -> Result<&'e Entry> {
+        root(&self.all, entry)
+    }
+
+    /// The entries that would lose their base with this one. None where a shipped one of its name shows again.
+    pub fn standing_on(&self, name: &str) -> Vec<&str> {
+        if Catalogue::shipped().is_ok_and(|shipped| shipped.get(name).is_some()) {
+            return Vec::new();
+        }
+        // One that leads nowhere has no base to lose: of two that stand on each other, each can be removed.
+        let stands = |entry: &&Entry| entry.base.model.as_deref() == Some(name) && self.root(entry).is_ok();
+        self.all.entries.iter().filter(stands).map(|entry| entry.name.as_str()).collect()
+    }
+
     /// Adds or replaces an entry of the user's.
     ///
     /// # Errors
-    /// When it is broken, or the folder cannot be written.
+    /// When it is broken or takes another entry's base away, or the folder cannot be written.
     pub fn add(&mut self, entry: Entry) -> Result<()> {
         entry.check().map_err(anyhow::Error::msg)?;
-        self.own.set(entry.clone());
-        self.all.set(entry);
+        let mut all = self.all.clone();
+        all.set(entry.clone());
+        root(&all, &entry)?;
+        for other in self.all.entries.iter().filter(|other| self.root(other).is_ok()) {
+            // The entry of the same name is the old one, which is replaced.
+            if other.name != entry.name {
+                root(&all, other).with_context(|| format!("`{}` cannot have this base", entry.name))?;
+            }
+        }
+        self.own.set(entry);
+        self.all = all;
         self.save()
     }
 
@@ -177,6 +211,24 @@ impl Library {
         file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
         Ok(file)
     }
+}
+
+fn root<'e>(all: &'e Catalogue, entry: &'e Entry) -> Result<&'e Entry> {
+    let mut root = entry;
+    for _ in 0..MAX_CHAIN {
+        let Some(next) = &root.base.model else { return Ok(root) };
+        root = all.get(next).with_context(|| {
+            format!(
+                "`{0}` stands on `{next}`, which is not in the catalogue: remove it (`ai-friend models remove {0}`), or give \
+                 it another base (`ai-friend models add {0} --base …`)",
+                root.name
+            )
+        })?;
+    }
+    bail!(
+        "`{}` stands on itself, or is one of more than {MAX_CHAIN} that stand on each other: give it another base with --base",
+        entry.name
+    )
 }
 
 /// A folder as it is named; one that is not there is looked for beside the binary's project, so that the relative default

@@ -20,8 +20,6 @@ use crate::adapters::hub::Hub;
 
 /// The revision of a hub repository where the catalogue says none.
 const MAIN: &str = "main";
-/// Entries may stand on entries, so deep at most.
-const MAX_CHAIN: usize = 4;
 
 /// Makes models ready in one library, from one hub.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +36,7 @@ impl Workshop<'_> {
     /// # Errors
     /// What could not be fetched, converted or quantised, and what to do.
     pub async fn base(&self, entry: &Entry) -> Result<PathBuf> {
-        let root = self.root(entry)?;
+        let root = self.library.root(entry)?;
         let (base, quantisation) = (&root.base, entry.quantisation);
         if let Some(path) = base.path.as_deref().filter(|path| !path.is_dir()) {
             preflight(path)?;
@@ -89,8 +87,8 @@ impl Workshop<'_> {
             (None, None) => return Ok(None),
         };
         // A made-up entry is named after its base's folder, which other adapters may share.
-        let listed = self.library.entry(&entry.name).is_ok();
-        let name = if listed { entry.name.clone() } else { format!("adapter-{}", super::path_hash(&path)) };
+        let name =
+            if self.library.lists(entry) { entry.name.clone() } else { format!("adapter-{}", super::path_hash(&path)) };
         let ready = self.adapter_file(&path, base, &name).await?;
         Ok(Some((ready, adapter.scale)))
     }
@@ -166,27 +164,12 @@ impl Workshop<'_> {
     /// # Errors
     /// When the catalogue's entries lead nowhere.
     pub fn target(&self, entry: &Entry) -> Result<PathBuf> {
-        let root = self.root(entry)?;
+        let root = self.library.root(entry)?;
         if let Some(path) = root.base.path.as_ref().filter(|path| !path.is_dir()) {
             return Ok(path.clone());
         }
         let stem = root.base.bundled.as_deref().map_or(root.name.as_str(), stem);
         Ok(self.library.file(&format!("{stem}.{}.gguf", entry.quantisation)))
-    }
-
-    /// The entry at the end of the chain of `base.model`.
-    ///
-    /// # Errors
-    /// When the chain has no end.
-    pub fn root<'e>(&'e self, entry: &'e Entry) -> Result<&'e Entry> {
-        let mut root = entry;
-        for _ in 0..MAX_CHAIN {
-            match &root.base.model {
-                Some(next) => root = self.library.entry(next)?,
-                None => return Ok(root),
-            }
-        }
-        bail!("the catalogue's entry `{}` stands on itself", entry.name)
     }
 
     /// What a target is made from, in words that change when it must be made again.

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 pub struct Bar {
     terminal: bool,
     quiet: bool,
+    counts: bool,
     bar: Option<ProgressBar>,
     stage: String,
     total: u64,
@@ -22,10 +23,20 @@ const STEPS: u64 = 5;
 /// Work below this many bytes is too quick to be worth lines in a log.
 const SILENT: u64 = 32 << 20;
 
+const BYTES: &str = "{msg}  {wide_bar:.cyan/dim}  {bytes}/{total_bytes}  {bytes_per_sec}  {eta}";
+const THINGS: &str = "{msg}  {wide_bar:.cyan/dim}  {pos}/{len}  {eta}";
+
 impl Bar {
     /// On standard error.
     pub fn stderr() -> Self {
         Self::new(std::io::stderr().is_terminal(), false)
+    }
+
+    /// On standard error, for work that is counted in things (answers, prompts) and not in bytes.
+    pub fn counting() -> Self {
+        let mut bar = Self::stderr();
+        bar.counts = true;
+        bar
     }
 
     /// Nowhere: for tests.
@@ -34,7 +45,17 @@ impl Bar {
     }
 
     fn new(terminal: bool, quiet: bool) -> Self {
-        Self { terminal, quiet, bar: None, stage: String::new(), total: 0, done: 0, told: 0 }
+        Self { terminal, quiet, counts: false, bar: None, stage: String::new(), total: 0, done: 0, told: 0 }
+    }
+
+    fn draw(&mut self, target: ProgressDrawTarget) {
+        let bar = ProgressBar::with_draw_target(Some(self.total), target);
+        if let Ok(style) = ProgressStyle::with_template(if self.counts { THINGS } else { BYTES }) {
+            bar.set_style(style.progress_chars("━━─"));
+        }
+        bar.set_message(self.stage.clone());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        self.bar = Some(bar);
     }
 
     fn end(&mut self) {
@@ -50,14 +71,7 @@ impl Progress for Bar {
         stage.clone_into(&mut self.stage);
         (self.total, self.done, self.told) = (bytes, 0, 0);
         if self.terminal && !self.quiet {
-            let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
-            let template = "{msg}  {wide_bar:.cyan/dim}  {bytes}/{total_bytes}  {bytes_per_sec}  {eta}";
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style.progress_chars("━━─"));
-            }
-            bar.set_message(self.stage.clone());
-            bar.enable_steady_tick(Duration::from_millis(200));
-            self.bar = Some(bar);
+            self.draw(ProgressDrawTarget::stderr());
         }
     }
 
@@ -83,5 +97,67 @@ impl Progress for Bar {
 impl Drop for Bar {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use indicatif::TermLike;
+
+    use super::*;
+
+    /// All that was drawn on a terminal.
+    #[derive(Clone, Debug, Default)]
+    struct Screen(Arc<Mutex<String>>);
+
+    impl TermLike for Screen {
+        fn width(&self) -> u16 {
+            120
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(text)
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn drawn(counts: bool) -> String {
+        let screen = Screen::default();
+        let mut bar = Bar::silent();
+        bar.counts = counts;
+        bar.start("answers", 32);
+        bar.draw(ProgressDrawTarget::term_like(Box::new(screen.clone())));
+        bar.advance(3);
+        screen.0.lock().unwrap().clone()
+    }
+
+    #[test]
+    fn answers_are_counted_and_files_measured_in_bytes() {
+        let (answers, file) = (drawn(true), drawn(false));
+        assert!(answers.contains("/32  ") && !answers.contains(" B"), "{answers}");
+        assert!(file.contains(" B/32 B"), "{file}");
     }
 }

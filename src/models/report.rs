@@ -106,7 +106,7 @@ pub async fn verify(asked: Verify, out: &mut (dyn Write + Send)) -> Result<ExitC
         expected: asked.expected.clone(),
         variant: asked.variant.clone(),
     };
-    let found = blocking(move || compare(&options, &mut Bar::stderr()).context("cannot compare")).await?;
+    let found = blocking(move || compare(&options, &mut Bar::counting()).context("cannot compare")).await?;
     print(&found, &asked, out)?;
     Ok(if found.passes(asked.limit) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,8 +1,8 @@
 //! Health and metrics over HTTP, for those who operate a bot. Off unless `web.listen` is set.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
 use axum::extract::State;
@@ -17,7 +17,6 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::Mind;
 use crate::config::Config;
 
 /// Polls that may fail in a row before the bot counts as unhealthy.
@@ -27,9 +26,16 @@ const FAILING_POLLS: u64 = 5;
 pub struct Web {
     stop: CancellationToken,
     task: JoinHandle<()>,
+    engine: Arc<OnceLock<Arc<dyn Engine>>>,
 }
 
 impl Web {
+    /// Tells that the model is there: its numbers are among the metrics from now on.
+    pub fn loaded(&self, engine: Arc<dyn Engine>) {
+        // Only the first one is served.
+        let _ = self.engine.set(engine);
+    }
+
     /// Ends it.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -40,7 +46,8 @@ impl Web {
 #[derive(Clone)]
 struct Seen {
     windows: Windows,
-    engine: Arc<dyn Engine>,
+    /// Empty while the model is made ready.
+    engine: Arc<OnceLock<Arc<dyn Engine>>>,
 }
 
 /// Listens where the settings say, if they say so. Nothing is answered before [`start`].
@@ -55,9 +62,10 @@ pub async fn listen(config: &Config) -> Result<Option<TcpListener>> {
     Ok(Some(listener))
 }
 
-/// Answers on `door`.
-pub fn start(door: TcpListener, windows: &Windows, mind: &Mind) -> Web {
-    let seen = Seen { windows: windows.clone(), engine: mind.engine.clone() };
+/// Answers on `door`, also before the model is [`Web::loaded`], which may take minutes.
+pub fn start(door: TcpListener, windows: &Windows) -> Web {
+    let engine = Arc::<OnceLock<Arc<dyn Engine>>>::default();
+    let seen = Seen { windows: windows.clone(), engine: engine.clone() };
     let app = Router::new().route("/health", get(health)).route("/metrics", get(metrics)).with_state(seen);
     let stop = CancellationToken::new();
     let ended = stop.clone();
@@ -69,15 +77,17 @@ pub fn start(door: TcpListener, windows: &Windows, mind: &Mind) -> Web {
         }
     });
     tracing::info!(address, "health at /health, metrics at /metrics");
-    Web { stop, task }
+    Web { stop, task, engine }
 }
 
-/// 200 while updates come, 503 when polling has failed several times in a row.
+/// 200 while updates come, 503 when polling has failed several times in a row. Also 200 while the model is made ready: one
+/// that cannot be had ends the program, and whoever restarted it for taking long would throw away what is done.
 async fn health(State(seen): State<Seen>) -> impl IntoResponse {
     let failing = seen.windows.poller.failing.load(Relaxed);
     let healthy = failing < FAILING_POLLS;
     let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "healthy": healthy, "failed_polls_in_a_row": failing })))
+    let loading = seen.engine.get().is_none();
+    (status, Json(json!({ "healthy": healthy, "loading": loading, "failed_polls_in_a_row": failing })))
 }
 
 /// Everything counted, in Prometheus' text format 0.0.4.
@@ -119,16 +129,18 @@ fn render(Seen { windows, engine }: &Seen) -> String {
     for (name, counter) in counters {
         line(name, "counter", counter.load(Relaxed));
     }
-    let engine = engine.status();
     line("sessions", "gauge", windows.sessions.len() as u64);
-    line("engine_queued", "gauge", engine.queued as u64);
-    line("engine_active", "gauge", engine.active as u64);
-    line("engine_steps_total", "counter", engine.steps);
-    line("engine_prompt_tokens_total", "counter", engine.prompt_tokens);
-    line("engine_reused_tokens_total", "counter", engine.reused_tokens);
-    line("engine_new_tokens_total", "counter", engine.new_tokens);
-    line("engine_evictions_total", "counter", engine.evictions);
-    line("engine_restored_total", "counter", engine.restored);
-    line("engine_host_cache_bytes", "gauge", engine.host_bytes);
+    if let Some(engine) = engine.get() {
+        let engine = engine.status();
+        line("engine_queued", "gauge", engine.queued as u64);
+        line("engine_active", "gauge", engine.active as u64);
+        line("engine_steps_total", "counter", engine.steps);
+        line("engine_prompt_tokens_total", "counter", engine.prompt_tokens);
+        line("engine_reused_tokens_total", "counter", engine.reused_tokens);
+        line("engine_new_tokens_total", "counter", engine.new_tokens);
+        line("engine_evictions_total", "counter", engine.evictions);
+        line("engine_restored_total", "counter", engine.restored);
+        line("engine_host_cache_bytes", "gauge", engine.host_bytes);
+    }
     text
 }

@@ -158,3 +158,103 @@ async fn a_broken_catalogue_of_the_users_is_told_and_kept() {
     assert!(error.contains("catalogue.toml") && error.contains("nam"), "{error}");
     assert!(path.exists());
 }
+
+/// What a command prints.
+async fn run(command: ModelsCommand, config: &Config) -> anyhow::Result<String> {
+    let mut out = Vec::new();
+    commands::run(command, config, &mut out).await?;
+    Ok(String::from_utf8(out)?)
+}
+
+async fn add(name: &str, base: &str, config: &Config) -> anyhow::Result<String> {
+    let (name, base) = (name.to_owned(), Some(base.to_owned()));
+    let (adapter, quantisation, template, licence) = (None, None, None, None);
+    run(ModelsCommand::Add(Add { name, base, adapter, scale: 1.0, quantisation, template, licence }), config).await
+}
+
+async fn remove(name: &str, config: &Config) -> anyhow::Result<String> {
+    run(ModelsCommand::Remove { name: name.to_owned() }, config).await
+}
+
+#[tokio::test]
+async fn a_file_that_bears_a_catalogue_name_is_written_to_in_its_own_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), None);
+    let file = folder.path().canonicalize().unwrap().join("dolly-v2-3b.gguf");
+    std::fs::copy(fixture("micro/gguf/model-f16.gguf"), &file).unwrap();
+    let model = resolve(file.to_str().unwrap(), &config).await.unwrap();
+    assert_eq!(
+        (model.gguf, model.template, model.licence),
+        (file.clone(), None, None),
+        "it is no model of the catalogue"
+    );
+
+    add("mine", file.to_str().unwrap(), &config).await.unwrap();
+    let listed = resolve("mine", &config).await.unwrap();
+    assert_eq!((listed.gguf, listed.template), (file, Some(TemplateKind::Dolly)), "as the catalogue says of it");
+}
+
+#[tokio::test]
+async fn a_model_stays_while_another_one_stands_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), None);
+    let file = fixture("micro/gguf/model-f16.gguf").canonicalize().unwrap();
+    add("ground", file.to_str().unwrap(), &config).await.unwrap();
+    add("house", "ground", &config).await.unwrap();
+    let refusal = remove("ground", &config).await.unwrap_err().to_string();
+    assert!(refusal.contains("base of house") && refusal.contains("models add house --base"), "{refusal}");
+    assert_eq!(resolve("house", &config).await.unwrap().gguf, file, "nothing was removed");
+
+    remove("house", &config).await.unwrap();
+    remove("ground", &config).await.unwrap();
+    assert!(resolve("ground", &config).await.is_err());
+    assert!(file.is_file(), "a file from elsewhere is its owner's");
+}
+
+#[tokio::test]
+async fn models_that_would_stand_on_each_other_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), None);
+    let file = fixture("micro/gguf/model-f16.gguf").canonicalize().unwrap();
+    add("a", file.to_str().unwrap(), &config).await.unwrap();
+    add("b", "a", &config).await.unwrap();
+    let refusal = add("a", "b", &config).await.unwrap_err().to_string();
+    assert!(refusal.contains("`a` stands on itself") && refusal.contains("--base"), "{refusal}");
+
+    // So deep is possible, and a new ground under it all would be too deep for the topmost.
+    add("c", "b", &config).await.unwrap();
+    add("d", "c", &config).await.unwrap();
+    add("ground", file.to_str().unwrap(), &config).await.unwrap();
+    let refusal = add("a", "ground", &config).await.unwrap_err();
+    assert!(format!("{refusal:#}").contains("`d`"), "{refusal:#}");
+    assert_eq!(resolve("d", &config).await.unwrap().gguf, file);
+}
+
+#[tokio::test]
+async fn an_entry_that_leads_nowhere_hides_no_other_and_can_be_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), None);
+    std::fs::create_dir_all(&config.models.dir).unwrap();
+    let entry = |name: &str, base: &str| {
+        format!(
+            "[[model]]\nname = \"{name}\"\nbase.model = \"{base}\"\nquantisation = \"Q8_0\"\ntemplate = \"dolly\"\ncontext = 64\n"
+        )
+    };
+    let own = [entry("orphan", "gone"), entry("chicken", "egg"), entry("egg", "chicken")].concat();
+    std::fs::write(config.models.dir.join("catalogue.toml"), own).unwrap();
+    add("mine", fixture("micro/gguf/model-f16.gguf").to_str().unwrap(), &config).await.unwrap();
+
+    let listed = run(ModelsCommand::List, &config).await.unwrap();
+    let told = |name: &str| {
+        let lines = listed.lines().skip_while(|line| !line.starts_with(name));
+        lines.skip(1).take_while(|line| line.starts_with(' ')).collect::<Vec<_>>().join("\n")
+    };
+    assert!(told("orphan").contains("cannot be served: `orphan` stands on `gone`"), "{listed}");
+    assert!(told("chicken").contains("stands on itself") && told("egg").contains("stands on itself"), "{listed}");
+    assert!(told("mine").contains("ready"), "{listed}");
+
+    for name in ["mine", "orphan", "chicken", "egg"] {
+        remove(name, &config).await.unwrap();
+    }
+    assert!(!run(ModelsCommand::List, &config).await.unwrap().contains("(yours)"));
+}

@@ -69,6 +69,32 @@ fn a_variable_that_looks_like_a_setting_of_ours_is_pointed_out() {
 }
 
 #[test]
+fn an_empty_variable_for_the_settings_file_is_none() {
+    let home = tempfile::tempdir().unwrap();
+    let output = ai_friend(&["config", "show"], home.path()).env("AI_FRIEND_CONFIG", "").output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let output = ai_friend(&["config", "show"], home.path()).env("AI_FRIEND_CONFIG", "no-such.toml").output().unwrap();
+    assert!(!output.status.success() && said(&output).contains("no-such.toml"), "{}", said(&output));
+}
+
+#[test]
+fn random_weights_go_where_the_other_models_are_from_any_working_folder() {
+    // A project of its own, so that this one's models are left alone. Beside the binary, where a link to it can be made.
+    let project = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (binary, models) = (project.path().join("target/release/ai-friend"), project.path().join("models/cache"));
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(binary.parent().unwrap()).unwrap();
+    std::fs::create_dir_all(&models).unwrap();
+    std::fs::hard_link(env!("CARGO_BIN_EXE_ai-friend"), &binary).unwrap();
+    let mut command = Command::new(&binary);
+    command.args(["models", "synthesize", "--shape", "tiny", "--type", "F16"]).current_dir(elsewhere.path());
+    let output = command.env_remove("AI_FRIEND_MODELS").env_remove("AI_FRIEND_CONFIG").output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(models.join("tiny-random.F16.gguf").is_file(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(!elsewhere.path().join("models").exists(), "and hide those of the project from now on");
+}
+
+#[test]
 fn a_full_disk_behind_the_output_is_an_error_and_no_panic() {
     let home = tempfile::tempdir().unwrap();
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();

@@ -1,14 +1,17 @@
-//! The program itself, killed in the middle of an answer and started again: nothing is lost, nothing is said twice, and its
-//! log holds no word of anybody.
+//! The program itself: killed in the middle of an answer and started again, nothing is lost, nothing is said twice, and its
+//! log holds no word of anybody; asked to end, it ends, whatever it waits for.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use friend_sim::bot_api::{self, BotApi, DEFAULT_TOKEN, Event, Limits, User};
 use futures_util::future::join_all;
 
-use crate::running::PATIENCE;
+use crate::running::{self, PATIENCE};
 
 /// A word that stands in every message and in no log.
 const SECRET_WORD: &str = "zugzwang";
@@ -20,20 +23,37 @@ struct Service {
 
 impl Service {
     fn start(api: &str, folder: &Path, log: &Path) -> Self {
-        let log = File::options().create(true).append(true).open(log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_ai-friend"))
-            .arg("run")
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .env("TG_BOT_TOKEN", DEFAULT_TOKEN)
-            .env("TG_API_URL", api)
-            .env("AI_FRIEND_DATA", folder.join("data"))
-            .env("AI_FRIEND_CONFIG", folder.join("ai-friend.toml"))
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Self { child }
+        Self { child: command(api, folder, log).spawn().unwrap() }
     }
+
+    /// Asks it to end, as `docker stop` and systemd do, and waits until it has.
+    async fn terminate(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().unwrap();
+        assert!(asked.success());
+        let end = Instant::now() + patience;
+        while Instant::now() < end {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Some(status);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        None
+    }
+}
+
+fn command(api: &str, folder: &Path, log: &Path) -> Command {
+    let log = File::options().create(true).append(true).open(log).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ai-friend"));
+    command
+        .arg("run")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("TG_BOT_TOKEN", DEFAULT_TOKEN)
+        .env("TG_API_URL", api)
+        .env("AI_FRIEND_DATA", folder.join("data"))
+        .env("AI_FRIEND_CONFIG", folder.join("ai-friend.toml"))
+        .stdout(Stdio::null())
+        .stderr(log);
+    command
 }
 
 impl Drop for Service {
@@ -111,4 +131,50 @@ async fn killed_in_the_middle_of_an_answer_it_loses_nothing_and_says_nothing_twi
         assert!(!line.contains(token) && !line.contains(SECRET_WORD), "{line}");
         assert!(!said.iter().any(|answer| line.contains(answer.as_str())), "{line}");
     }
+}
+
+/// A port that nobody listens on, as far as one can know.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn health(port: u16) -> String {
+    let mut connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    connection.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    connection.write_all(b"GET /health HTTP/1.1\r\nHost: health\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn while_it_fetches_a_model_it_tells_its_health_and_ends_when_asked_to() {
+    let server = BotApi::start(bot_api::Config::default()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    fs::write(folder.path().join("ai-friend.toml"), "").unwrap();
+    // A hub that takes the connection and never says a word.
+    let hub = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = free_port();
+    let child = command(&server.url(), folder.path(), &log)
+        .env("MODEL", "dolly-v2-3b")
+        .env("HF_ENDPOINT", format!("http://{}", hub.local_addr().unwrap()))
+        .env("AI_FRIEND_MODELS", folder.path().join("models"))
+        .env("AI_FRIEND_WEB_LISTEN", format!("127.0.0.1:{port}"))
+        .env("ORT_DYLIB_PATH", running::config().emotion.onnxruntime.unwrap())
+        .spawn()
+        .unwrap();
+    let mut service = Service { child };
+    let told = || fs::read_to_string(&log).unwrap_or_default();
+    let asked = tokio::time::timeout(PATIENCE, hub.accept()).await;
+    let (_connection, _) = asked.unwrap_or_else(|_| panic!("it asks no hub: {}", told())).unwrap();
+
+    let answer = tokio::task::spawn_blocking(move || health(port)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"loading\":true"), "{answer}");
+
+    let status = service.terminate(Duration::from_secs(10)).await;
+    let status = status.unwrap_or_else(|| panic!("it goes on as if nobody had asked: {}", told()));
+    assert!(status.success(), "{status}: {}", told());
+    assert!(told().contains("stopped before it served anybody"), "{}", told());
+    server.shutdown().await;
 }

@@ -20,6 +20,8 @@ const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
 /// Pages of 4 KiB after which the log is copied into the database: 4 MiB.
 const CHECKPOINT_PAGES: u32 = 1000;
 const PAGES_PER_MIB: u64 = 256;
+/// How long a request waits for a lock that another program holds on the database.
+pub(super) const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Why a data folder could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -181,7 +183,7 @@ impl From<rusqlite::Error> for Failure {
 
 fn prepare(path: &Path, options: &Options) -> Result<Connection, Failure> {
     let mut db = Connection::open(path)?;
-    db.busy_timeout(Duration::from_secs(5))?;
+    db.busy_timeout(BUSY_WAIT)?;
     let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > known_version() || found < 0 {
         return Err(Failure::Newer { found });

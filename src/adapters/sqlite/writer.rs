@@ -7,6 +7,7 @@ use friend_actors::ports::StoreError;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::log::Log;
 use super::open::Opened;
 use super::{Options, queries, store_error};
 
@@ -31,7 +32,7 @@ pub(super) enum Kind {
     Read,
     /// Changes rows: answered after the commit.
     Write,
-    /// Removes words for good: answered when the log is emptied too.
+    /// Removes words for good: answered after the commit and a try to empty the log, which goes on later where it fails.
     Erase,
 }
 
@@ -129,6 +130,8 @@ fn serve(opened: Opened, mut jobs: mpsc::Receiver<Box<dyn Job>>, options: Option
     let Opened { db, lock } = opened;
     let _lock: File = lock;
     let mut sweeper = Sweeper { options, next_ms: i64::MIN };
+    let mut log = Log::new(options.now_ms);
+    log.retry(&db);
     sweeper.sweep(&db);
     while let Some(first) = jobs.blocking_recv() {
         let mut group = vec![first];
@@ -137,15 +140,17 @@ fn serve(opened: Opened, mut jobs: mpsc::Receiver<Box<dyn Job>>, options: Option
         {
             group.push(job);
         }
-        answer(&db, group);
+        answer(&db, group, &mut log);
         sweeper.sweep(&db);
+        log.retry(&db);
     }
+    log.close(&db);
     drop(db);
 }
 
 /// Serves one group: reads from one snapshot, then writes in one transaction.
-fn answer(db: &Connection, group: Vec<Box<dyn Job>>) {
-    let (reads, writes): (Vec<_>, Vec<_>) = group.into_iter().partition(|job| job.kind() == Kind::Read);
+fn answer(db: &Connection, group: Vec<Box<dyn Job>>, log: &mut Log) {
+    let (reads, mut writes): (Vec<_>, Vec<_>) = group.into_iter().partition(|job| job.kind() == Kind::Read);
     for mut job in reads {
         let outcome = job.run(db);
         job.reply(outcome);
@@ -153,13 +158,16 @@ fn answer(db: &Connection, group: Vec<Box<dyn Job>>) {
     if writes.is_empty() {
         return;
     }
-    let erases = writes.iter().any(|job| job.kind() == Kind::Erase);
-    let mut writes = writes;
-    let mut fate = commit(db, &mut writes);
-    if fate.is_ok() && erases {
-        fate = empty_log(db);
+    let fate = commit(db, &mut writes);
+    // What becomes of the log is no concern of the neighbours: their changes are on the disk, and they hear it first.
+    let (erasures, others): (Vec<_>, Vec<_>) = writes.into_iter().partition(|job| job.kind() == Kind::Erase);
+    for job in others {
+        job.reply(fate.clone());
     }
-    for job in writes {
+    if fate.is_ok() && !erasures.is_empty() {
+        log.empty(db);
+    }
+    for job in erasures {
         job.reply(fate.clone());
     }
 }
@@ -191,18 +199,6 @@ fn commit(db: &Connection, writes: &mut [Box<dyn Job>]) -> Result<(), StoreError
         let _ = run("ROLLBACK");
     }
     result
-}
-
-/// Older pages with the erased words may still be in the log: it is copied into the database and cut to nothing.
-fn empty_log(db: &Connection) -> Result<(), StoreError> {
-    let busy = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-    match busy {
-        Ok(0) => Ok(()),
-        Ok(_) => Err(StoreError::Other(
-            "erased, but another program reads the database: its log still holds the words".into(),
-        )),
-        Err(error) => Err(store_error(&error)),
-    }
 }
 
 /// Deletes what is too old, a little at a time.
