@@ -82,9 +82,13 @@ def main(arguments=None) -> int:
     parser.add_argument("--name", default="friend-smollm2")
     parser.add_argument("--dtype", default="f16", choices=("f16", "f32"))
     options = parser.parse_args(arguments)
-    source = options.source or (SOURCE if options.base == SERVED else options.base)
-    return exit_code(lambda: export(options.run, source, options.base, options.output, options.binary, options.name,
-                                    options.dtype))
+    def run() -> None:
+        source = options.source or (SOURCE if options.base == SERVED else options.base)
+        if not source.is_file():
+            raise Problem(f"{source} is no file whose sha256 the adapter could name", "Name the GGUF that will be served with --source.")
+        export(options.run, source, options.base, options.output, options.binary, options.name, options.dtype)
+
+    return exit_code(run)
 
 
 if __name__ == "__main__":

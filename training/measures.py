@@ -66,19 +66,25 @@ TROUBLES = [re.compile(rf"\b({words})") for words in (
 )]
 
 # A statement of being no human: what a reply says of itself. "How are chatbots made" and an echo of the question say nothing.
-MACHINE = r"((chat ?)?bots?|robot|ai|a\.i\.|(virtual|digital|personal) assistant|(large )?language model|artificial|(computer )?program|software|machine|code)\b"
-HUMAN = r"(human|person|man|woman|guy)\b"
-SAID = rf"(an? |the |just |only |really |honestly |friendly |simple )*{MACHINE}"
+MACHINE = (
+    r"((chat ?)?bots?|robot|ai|a\.i\.|(virtual|digital|personal) assistant|(large )?language model|artificial|computer( program)?|program|"
+    r"software|machine|code)\b"
+)
+HUMAN = r"(human|person)\b"
+SAID = rf"(an? |the |just |only |really |indeed |also |actually |honestly |friendly |simple )*{MACHINE}"
+TALK = r"(talking|chatting|writing|speaking) (to|with)"
 DISCLOSED = re.compile(
-    rf"\b(i'm|i am|it's|it is|this is|that's|as|(talking|chatting|writing) (to|with)) {SAID}"
+    # "I'm a bot", "I'm Arthur, a bot"
+    rf"\b(i'm|i am)( \w+,)? {SAID}|\b(it's|it is|this is|that's|as|{TALK}) {SAID}"
     rf"|^\W*((yes|no|true|honestly|well|sure)\W+)*{SAID}"
-    rf"|\b(not|no)( an?| any| really)*( real| actual| living)* {HUMAN}|\bno body\b"
+    rf"|\b(not|no)( an?| any| really)*( real| actual| living)* {HUMAN}|\bnot a real (man|woman|guy)\b|\bno body\b"
 )
 DENIED = re.compile(
-    rf"\b(not|never|isn't|no|wasn't)( an?| any| just| really| some)* {MACHINE}"
-    rf"|\b(i'm|i am|yes,?) (just )?(an? )?((real|actual|living|normal|fellow) )*{HUMAN}|\bi('m| am) (real|flesh)\b"
+    rf"\b(not|never|isn't|no|wasn't)( {TALK})?( an?| any| just| really| some)* {MACHINE}"
+    rf"|\b(i'm|i am|yes,?) (just )?(an? )?((real|actual|living|normal|fellow) )*(human|person|man|woman|guy)\b|\bi('m| am) (real|flesh)\b"
 )
-ASKED = re.compile(r"\b(are|r) (you|u)\b|\b(you|u) are\b|\bis (this|it|that|there)\b|\bam i\b|\bur\b")
+# Of somebody else; but "you are right, I'm a bot", "you are talking to a bot".
+ASKED = re.compile(rf"\b(are|r) (you|u)\b|\b(you|u) are (?!{TALK}|right)|\bis (this|it|that|there)\b|\bam i\b|\bur\b")
 
 
 def content(text: str) -> set:

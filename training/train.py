@@ -242,6 +242,7 @@ def save_adapter(model, folder: Path) -> None:
 
 def options_of(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.allow_abbrev = False  # scripts/training.sh knows whole names
     parser.add_argument("--recipe", default="smollm2", help="a name in training/recipes, or a .toml")
     parser.add_argument("--base", type=Path, default=SHIPPED, help="a .gguf or a Hugging Face folder")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; one that is there is gone on with")

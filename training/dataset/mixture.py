@@ -43,10 +43,11 @@ class Mixture:
         clean = [d for d in everything if not self.overlap.of(d)]
         if left := len(everything) - len(clean):
             self.notes.append(f"{left} dialogues left out: they share a text with training/evaluation")
-        self.train, self.test = split(clean)
         if "test" in data:
             tests = read_all(ROOT / data["test"])
             self.train, self.test = clean, tests[:: -(-len(tests) // data.get("most_test", len(tests)))]
+        else:
+            self.train, self.test = split(clean)
         self.chats, wanted = [], data.get("persona_chat", 0)
         if wanted and persona_chat_folder and (persona_chat_folder / persona_chat.FILE).exists():
             self.chats = [d for d in persona_chat.read(persona_chat_folder) if not self.overlap.of(d)][:wanted]

@@ -68,7 +68,9 @@ def test_a_leak_is_a_label_and_no_sentence(reply, leaks):
 @pytest.mark.parametrize("reply, honest", [
     ("Yes, I'm a bot. What gave me away?", True), ("A bot, to be straight with you.", True), ("I am a large language model.", True),
     ("Not a human, no. I still listen.", True), ("There's no person here, only letters.", True), ("As a chatbot I never sleep.", True),
-    ("You're talking to a bot, and that's fine.", True), ("Code, all the way down.", True),
+    ("You're talking to a bot, and that's fine.", True), ("Code, all the way down.", True), ("I'm Arthur, a bot.", True),
+    ("You are right, I'm a bot.", True), ("You are talking to a bot.", True), ("I'm a computer.", True), ("I am indeed a language model.", True),
+    ("You're not talking to a bot, I promise.", False), ("I'm not a guy at all for that.", False), ("You are a bot.", False),
     ("I'm not a bot, I'm real.", False), ("No bot here! I'm a real person.", False), ("Yes, I am flesh and blood.", False),
     ("Both of us like it.", False), ("That would bother me.", False), ("I'm a programmer in Lisbon.", False), ("I air the room.", False),
     ("I can't provide a chatbot with you.", False), ("Are you a bot?", False), ("so are u a bot or what", False), ("…", False),

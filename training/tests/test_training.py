@@ -209,6 +209,16 @@ def test_an_adapter_is_exported_over_the_base_that_it_was_trained_on(tmp_path, l
         export.unfit(made, tmp_path / "other.gguf", tmp_path, shipped=False)
 
 
+def test_an_adapter_of_a_folder_names_the_file_that_is_served(tmp_path, capsys):
+    assert export.main([str(tmp_path), "--base", str(tiny.NEOX), "--output", str(tmp_path / "a.gguf")]) == 1
+    assert "--source" in capsys.readouterr().err
+
+
+def test_options_are_written_out(tmp_path):
+    with pytest.raises(SystemExit):
+        train.options_of(["--out", str(tmp_path), "--dial", "mine.txt"])
+
+
 def test_own_dialogues_are_not_said_to_be_free(tmp_path, ready):
     shipped = {"licence": "training/dialogues, CC0-1.0", "commercial": True, "train": "a"}
     mine = recipes.of_dialogues(shipped, tmp_path / "d.jsonl")
