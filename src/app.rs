@@ -89,6 +89,8 @@ pub fn for_one(config: &Config) -> Config {
     let mut config = config.clone();
     if config.model.kv_tokens == 0 {
         config.model.kv_tokens = config.model.context_tokens * SINGLE_CONTEXTS;
+        // Where the model needs a stream for each slot: an answer, and the one that replaces it.
+        config.model.slots = config.model.slots.min(2);
     }
     config
 }

@@ -293,17 +293,28 @@ fn a_word_of_many_thousand_letters_does_not_overflow_the_engines_stack() {
 #[test]
 fn a_model_with_a_sliding_window_gets_a_stream_for_each_lane_or_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let window = |metadata: &mut Metadata| metadata.set("gptneox.attention.sliding_window", MetaValue::U32(64));
-    let windowed = with_keys(&micro_f32(), folder.path().join("windowed.gguf"), window);
+    let of_window = |tokens: u32| {
+        let window = |metadata: &mut Metadata| metadata.set("gptneox.attention.sliding_window", MetaValue::U32(tokens));
+        with_keys(&micro_f32(), folder.path().join(format!("{tokens}.gguf")), window)
+    };
+    let windowed = of_window(64);
     let with = |kv_layout, kv_tokens| EngineConfig { model: windowed.clone(), kv_layout, kv_tokens, ..config() };
-    for (kv_layout, kv_tokens) in [(KvLayout::Unified, 0), (KvLayout::Unified, 768), (KvLayout::Auto, 768)] {
-        let error = start(with(kv_layout, kv_tokens)).err().expect("an error").to_string();
+    for kv_tokens in [0, 768] {
+        let error = start(with(KvLayout::Unified, kv_tokens)).err().expect("an error").to_string();
         assert!(error.contains("sliding window"), "{error}");
     }
+    let error = start(with(KvLayout::Split, 768)).err().expect("an error").to_string();
+    assert!(error.contains("kv_tokens is 768"), "{error}");
     let model = load_model(&windowed, 0).expect("a model");
-    for (kv_layout, kv_tokens) in [(KvLayout::Auto, 0), (KvLayout::Auto, 256 * 25), (KvLayout::Split, 256 * 25)] {
+    // A small pool, as for one conversation, grows to what the model needs.
+    for (kv_layout, kv_tokens) in
+        [(KvLayout::Auto, 0), (KvLayout::Auto, 768), (KvLayout::Auto, 256 * 25), (KvLayout::Split, 256 * 25)]
+    {
         assert!(open(&model, None, &with(kv_layout, kv_tokens)).expect("a context").split);
     }
+    // No conversation grows out of a window that is longer than the context.
+    let wide = load_model(&of_window(1 << 20), 0).expect("a model");
+    assert!(!open(&wide, None, &with(KvLayout::Unified, 768)).expect("a context").split);
 }
 
 #[test]

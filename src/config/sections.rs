@@ -50,7 +50,7 @@ sections! {
         kv_tokens: u32 = 0, 0..=16777216;
         /// "unified": all conversations share the cells. "split": each has context_tokens of its own, which is faster for
         /// many; it needs kv_tokens of at least context_tokens for each slot and 17 more. "auto": split where kv_tokens
-        /// suffices.
+        /// suffices, and where the model needs it (for a sliding window shorter than context_tokens), whatever kv_tokens is.
         kv_layout: KvLayout = KvLayout::Auto;
         /// How the cells' keys are stored: "f16", or "q8_0", which takes less memory and is faster on a CPU. "auto": q8_0
         /// on a CPU, if the model's heads are a multiple of 32.

@@ -9,7 +9,7 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-use super::cache::windowed;
+use super::cache::window;
 use super::context::Context;
 use super::openmp;
 use crate::backend::{Backend, Batch, DecodeError, Entry, LaneId, Limits, Token, Vocabulary};
@@ -52,7 +52,7 @@ impl<'model> LlamaBackend<'model> {
         let batch = LlamaBatch::new(context.limits.batch_tokens + padding, 1);
         let vocabulary = vocabulary(context.model);
         let architecture = context.model.meta_val_str("general.architecture").unwrap_or_default();
-        let windowed = windowed(context.model);
+        let windowed = window(context.model).is_some();
         let normalises = architecture == "gptneox";
         let team = (context.threads > 1 && openmp::can_change()).then(Team::default);
         Self {

@@ -53,49 +53,76 @@ fn head(model: &LlamaModel) -> u32 {
 /// # Errors
 /// [`StartError::Setting`] as [`keys`], and where the model cannot have the layout.
 pub(super) fn with_cells(model: &LlamaModel, config: &EngineConfig) -> Result<EngineConfig, StartError> {
-    if config.kv_tokens > 0 {
-        return Ok(config.clone());
-    }
     let (stream, fewest, most) = shape(model, config);
     let layout = layout(model, config)?;
-    let splits = layout != KvLayout::Unified && fewest <= MOST_LANES;
-    let wanted = Wanted {
-        stream,
-        fewest: splits.then_some(fewest),
-        most,
-        context: config.context_tokens.min(model.n_ctx_train()).max(most),
-        cell: cell_bytes(model, keys(model, config)?) as u64,
-    };
+    let needed = stream.saturating_mul(fewest);
+    let is_forced = layout != config.kv_layout && fewest <= MOST_LANES;
+    if config.kv_tokens >= if is_forced { needed } else { 1 } {
+        return Ok(config.clone());
+    }
+    let cell = cell_bytes(model, keys(model, config)?) as u64;
     let memory = memory(config.gpu_layers > 0).unwrap_or(UNKNOWN_MEMORY);
+    if is_forced {
+        check_streams(u64::from(needed) * cell, memory, config.slots)?;
+    }
+    if config.kv_tokens > 0 {
+        tracing::info!(
+            needed,
+            "more KV cells than kv_tokens: a model with a sliding window needs a stream for each lane"
+        );
+        return Ok(EngineConfig { kv_tokens: needed, ..config.clone() });
+    }
+    let splits = layout != KvLayout::Unified && fewest <= MOST_LANES;
+    let context = config.context_tokens.min(model.n_ctx_train()).max(most);
+    let wanted = Wanted { stream, fewest: splits.then_some(fewest), most, context, cell };
     let kv_tokens = match layout {
         // Asked for by name, or the only one possible: as many as it needs.
-        KvLayout::Split => memory::cells(wanted, memory).max(stream.saturating_mul(fewest)),
+        KvLayout::Split => memory::cells(wanted, memory).max(needed),
         KvLayout::Auto | KvLayout::Unified => memory::cells(wanted, memory),
     };
     Ok(EngineConfig { kv_tokens, ..config.clone() })
 }
 
-/// Whether old tokens leave a lane's KV in some layers: those that attend to a sliding window.
-pub(super) fn windowed(model: &LlamaModel) -> bool {
-    let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
-    let told = model.meta_val_str(&format!("{architecture}.attention.sliding_window")).ok();
-    match architecture.as_str() {
-        // llama.cpp has a window for these also where their file names none …
-        "gemma2" => true,
-        "exaone4" if model.n_layer() == 64 => true,
-        "llama4" => told.as_deref() != Some("0"),
-        // … and none for this, whatever its file names.
-        "phi3" => false,
-        _ => told.is_some_and(|tokens| tokens != "0"),
+/// Refuses streams that the model needs and the memory does not hold: they are written at once, so that the system would end the
+/// process without a word.
+fn check_streams(bytes: u64, memory: u64, slots: u32) -> Result<(), StartError> {
+    if bytes <= memory {
+        return Ok(());
     }
+    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+    Err(StartError::Setting(format!(
+        "this model attends to a sliding window, so each of {slots} slots and {} prefixes needs a KV stream of its own: {:.1} GB in all, \
+         and {:.1} GB are free; lower slots or context_tokens",
+        super::PREFIXES,
+        gigabytes(bytes),
+        gigabytes(memory)
+    )))
 }
 
-/// The layout that was asked for, as far as the model leaves a choice.
+/// Tokens that some layers attend to at most: what is older leaves a lane's KV there.
+pub(super) fn window(model: &LlamaModel) -> Option<u32> {
+    let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
+    let told = model.meta_val_str(&format!("{architecture}.attention.sliding_window")).ok();
+    let told = told.map(|tokens| tokens.parse().unwrap_or(1));
+    let window = match architecture.as_str() {
+        // llama.cpp has a window for these also where their file names none …
+        "gemma2" => Some(told.unwrap_or(4096)),
+        "exaone4" if model.n_layer() == 64 => Some(told.unwrap_or(4096)),
+        "llama4" if told != Some(0) => Some(8192),
+        // … and none for this, whatever its file names.
+        "phi3" => None,
+        _ => told,
+    };
+    window.filter(|tokens| *tokens > 0)
+}
+
+/// The layout that was asked for, as far as the model leaves a choice: none where a conversation may grow longer than its window.
 fn layout(model: &LlamaModel, config: &EngineConfig) -> Result<KvLayout, StartError> {
+    let is_windowed = window(model).is_some_and(|tokens| tokens <= config.context_tokens.min(model.n_ctx_train()));
     match config.kv_layout {
-        KvLayout::Auto if windowed(model) => Ok(KvLayout::Split),
+        KvLayout::Auto if is_windowed => Ok(KvLayout::Split),
         // In one pool llama.cpp takes a cell that one lane no longer attends to for any other, and purges what lies before it.
-        KvLayout::Unified if windowed(model) => Err(StartError::Setting(
+        KvLayout::Unified if is_windowed => Err(StartError::Setting(
             "kv_layout is \"unified\", and this model attends to a sliding window, whose cells llama.cpp would take from one \
              conversation for another; take \"auto\" or \"split\""
                 .into(),
@@ -166,5 +193,19 @@ pub(super) fn streams(model: &LlamaModel, config: &EngineConfig) -> Result<Optio
             super::PREFIXES,
         ))),
         KvLayout::Auto | KvLayout::Split => Ok(Some(streams)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_that_the_memory_does_not_hold_are_refused_with_both_figures() {
+        // Gemma 2 2b's 81.5 kB a cell, 49 streams of 2,048.
+        let bytes = 49 * 2048 * 81_536;
+        assert!(check_streams(bytes, 64_000_000_000, 32).is_ok());
+        let error = check_streams(bytes, 4_000_000_000, 32).unwrap_err().to_string();
+        assert!(error.contains("8.2 GB in all, and 4.0 GB are free; lower slots"), "{error}");
     }
 }
