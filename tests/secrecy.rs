@@ -67,7 +67,7 @@ async fn no_level_of_the_log_shows_the_token_or_a_text() {
     }
     let updates = telegram.updates(None, Duration::ZERO).await;
     tracing::info!(?updates, "received");
-    telegram.draft(ChatId(ann.id()), 3, "my heartbroken draft").await.unwrap();
+    telegram.draft(ChatId(ann.id()), Some(7), 3, "my heartbroken draft").await.unwrap();
     server.shutdown().await;
     let error = telegram.typing(ChatId(ann.id()), None).await.unwrap_err();
     tracing::error!(%error, ?error, "gone");

@@ -194,6 +194,8 @@ impl Desk {
             let private = inbox.first().is_some_and(|row| row.incoming.private);
             let may_cancel = cancels < self.config.max_cancels;
             let chat = Chat { id, private, topic, state: &state, bell, rows: &step.rows, may_cancel, told: &told };
+            // What stands behind something that is replied to at once has been waited for with it.
+            let waited = quiet && matches!(step.deed, Deed::Reply(_)) && inbox.len() > step.rows.len();
             let change = match self.settle(&chat, &step, &inbox).await? {
                 Answered::Change(change) => change.in_topic(topic),
                 Answered::Outdated => {
@@ -208,7 +210,7 @@ impl Desk {
             drop(typing.take());
             self.commit(id, &mut state, change).await?;
             bell.settling.set(None);
-            (quiet, cancels) = (false, 0);
+            (quiet, cancels) = (waited, 0);
             told.set(false);
         }
         Ok(Outcome::Closing)
@@ -373,10 +375,12 @@ pub(crate) fn turn(role: Role, text: &str) -> Turn {
     Turn { role, text: text.to_owned(), mode: None, scores: None, at_ms: now_ms() }
 }
 
-/// All that a person said, of which the newest turn is given: it may know how it was meant.
+/// All that a person said, of which the newest turn is given: it may know how it was meant. None is younger than that one.
 pub(crate) fn said(words: &Words, newest: Turn) -> Vec<Turn> {
-    let earlier = words.earlier.iter().map(|text| turn(Role::Person, text));
-    earlier.chain([newest]).collect()
+    let earlier = words.earlier.iter().map(|text| Turn { at_ms: newest.at_ms, ..turn(Role::Person, text) });
+    let mut turns: Vec<Turn> = earlier.collect();
+    turns.push(newest);
+    turns
 }
 
 /// Unix time in milliseconds.

@@ -230,11 +230,11 @@ impl Generation<'_> {
     }
 
     fn show(&self, text: &str) {
-        let Chat { id, private, rows, .. } = *self.chat;
+        let Chat { id, private, topic, rows, .. } = *self.chat;
         let text = preview(text);
         if self.desk.config.streaming && private && !text.is_empty() {
             let draft_id = rows.first().copied().filter(|&id| id != 0).unwrap_or(1);
-            let _ = self.desk.outbox.preview.try_send(Preview { chat: id, draft_id, text: text.to_owned() });
+            let _ = self.desk.outbox.preview.try_send(Preview { chat: id, topic, draft_id, text: text.to_owned() });
         }
     }
 

@@ -39,6 +39,8 @@ pub struct Typing {
 pub struct Preview {
     /// A private chat.
     pub chat: ChatId,
+    /// In which topic of it: where the answer will be.
+    pub topic: Option<i64>,
     /// Names the draft, never 0; a new answer has a new one.
     pub draft_id: i64,
     /// All of the text, not only what is new.

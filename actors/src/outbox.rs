@@ -205,8 +205,8 @@ impl Shared {
 
     /// Forgets the pace of quiet chats, so that the table stays as small as the present traffic.
     fn forget_idle(&self) {
-        let now = Instant::now();
-        self.state.borrow_mut().paces.retain(|_, pace| !pace.is_idle(now));
+        let (now, backoff) = (Instant::now(), self.parts.settings.backoff);
+        self.state.borrow_mut().paces.retain(|_, pace| !pace.is_idle(backoff, now));
     }
 }
 

@@ -79,20 +79,17 @@ impl ChatPace {
         wait
     }
 
-    /// Nothing is left to send, as after a message given up: the next begins anew. Only a wait that has begun is kept.
-    pub fn at_rest(&mut self) {
-        self.failures = 0;
-    }
-
     /// Whether the last call worked, as far as is known.
     pub fn is_well(&self) -> bool {
         self.failures == 0
     }
 
-    /// Whether forgetting this chat changes nothing.
-    pub fn is_idle(&self, now: Instant) -> bool {
-        let past = |at: Option<Instant>| at.is_none_or(|at| at <= now);
-        self.failures == 0 && past(self.full_at) && past(self.not_before)
+    /// Whether forgetting this chat changes nothing. A message that is given up leaves its failures to the next, which would
+    /// otherwise meet the same outage as if nothing had been: they are kept as long as the longest back-off.
+    pub fn is_idle(&self, backoff: Backoff, now: Instant) -> bool {
+        let rest = if self.is_well() { Duration::ZERO } else { backoff.most };
+        let past = |at: Option<Instant>, rest| at.is_none_or(|at| at <= now && now.duration_since(at) >= rest);
+        past(self.full_at, Duration::ZERO) && past(self.not_before, rest)
     }
 }
 
@@ -160,7 +157,7 @@ mod tests {
         let mut pace = ChatPace::default();
         pace.retry_after(Duration::from_secs(70_000), now);
         assert_eq!(pace.wait(Rate::PRIVATE, now), Duration::from_secs(70_000));
-        assert!(!pace.is_idle(now));
+        assert!(!pace.is_idle(Backoff { first: Duration::ZERO, most: Duration::ZERO }, now));
         pace.retry_after(Duration::MAX, now);
         assert_eq!(pace.wait(Rate::PRIVATE, now), LONGEST_WAIT);
         pace.succeeded();
@@ -181,9 +178,10 @@ mod tests {
         let now = Instant::now();
         let mut pace = ChatPace::default();
         (0..4).for_each(|_| _ = pace.failed(backoff, 1.0, now));
-        assert!(!pace.is_well() && !pace.is_idle(now + Duration::from_secs(60)));
+        assert!(!pace.is_well() && !pace.is_idle(backoff, now + Duration::from_secs(37)));
+        assert!(pace.is_idle(backoff, now + Duration::from_secs(38)), "eight to wait, and thirty of rest");
         pace.succeeded();
-        assert!(pace.is_well() && pace.is_idle(now));
+        assert!(pace.is_well() && pace.is_idle(backoff, now));
         assert_eq!(pace.failed(backoff, 1.0, now), backoff.first);
     }
 

@@ -27,8 +27,9 @@ pub trait Messenger: Send + Sync {
     /// Shows "typing…" for five seconds, in a topic of a forum if one is named.
     async fn typing(&self, chat: ChatId, topic: Option<i64>) -> Result<(), ApiError>;
 
-    /// Shows the answer as it grows (private chats; lives 30 seconds, replaced by the same `draft_id`, never 0).
-    async fn draft(&self, chat: ChatId, draft_id: i64, text: &str) -> Result<(), ApiError>;
+    /// Shows the answer as it grows (private chats, where they have topics in one of these; lives 30 seconds, replaced by the
+    /// same `draft_id`, never 0).
+    async fn draft(&self, chat: ChatId, topic: Option<i64>, draft_id: i64, text: &str) -> Result<(), ApiError>;
 
     /// Replaces the text and buttons of an earlier message of ours.
     async fn edit(&self, chat: ChatId, message_id: i64, text: &str, buttons: &[Vec<Button>]) -> Result<(), ApiError>;

@@ -26,10 +26,10 @@ pub enum Deed {
 }
 
 impl Step {
-    /// The topic of a forum that was last spoken in: there the answer belongs.
+    /// The topic that it is about: there the answer belongs. What was said in another is another step.
     pub fn topic(&self, rows: &[Pending]) -> Option<i64> {
-        let last = self.rows.last()?;
-        rows.iter().find(|row| row.seq == *last)?.incoming.topic
+        let first = self.rows.first()?;
+        rows.iter().find(|row| row.seq == *first)?.incoming.topic
     }
 }
 
@@ -68,21 +68,25 @@ pub struct Words {
 impl Words {
     /// Cuts from the end what is too long for one turn: what was said last matters most.
     fn new(text: &str, longest_chars: usize) -> Self {
-        let mut start = last_turn(text, longest_chars);
-        let newest = text[start..].to_owned();
+        let longest = longest_chars.max(1);
+        let (before, newest) = text.split_at(last_turn(text, longest));
+        // A turn is cut to no less than half of what it may hold: so there are never more than the most of them.
+        let larger = 2 * before.chars().count().div_ceil(EARLIER_TURNS);
         let mut earlier = Vec::new();
-        loop {
-            let rest = text[..start].trim_end();
-            if rest.is_empty() {
-                break;
-            }
-            start = last_turn(rest, longest_chars);
-            earlier.push(rest[start..].to_owned());
+        let mut rest = before.trim_end();
+        while !rest.is_empty() {
+            let (before, last) = rest.split_at(last_turn(rest, longest.max(larger)));
+            earlier.push(last.to_owned());
+            rest = before.trim_end();
         }
         earlier.reverse();
-        Self { earlier, newest }
+        Self { earlier, newest: newest.to_owned() }
     }
 }
+
+/// The most turns made of what comes before the words that are answered: of more words each turn holds more. Any number of
+/// turns would leave nothing of what was spoken of before in the history.
+pub const EARLIER_TURNS: usize = 32;
 
 /// What new rows mean for an answer that is being written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,63 +114,103 @@ pub const FLIRT_NO: &str = "flirt:no";
 
 /// The next step for rows in order of arrival; none if there are no rows.
 ///
-/// Words that follow each other are merged. A wish to start over overtakes the words before it, and only these: an
-/// erasure or a consent before it still counts. Captions are words: a picture with words under it is answered by them,
-/// and so are the others of its album. What else comes without words is replied to once where it is an album, or all of
-/// one kind.
+/// Words that follow each other in one topic are merged; those in another wait for an answer of their own. A wish to start
+/// over overtakes the words before it, and only these: an erasure or a consent before it still counts. Captions are words:
+/// a picture with words under it is answered by them, and so are the others of its album. What else comes without words is
+/// replied to once where it is an album, or all of one kind.
 pub fn next_step(rows: &[Pending], longest_chars: usize) -> Option<Step> {
     let first = rows.first()?;
     let fresh = rows.iter().rposition(|row| starts_over(&row.incoming.event)).unwrap_or(0);
-    let overtaken = rows[..fresh].iter().take_while(|row| is_overtaken(&row.incoming.event));
+    let is_over = |row: &&Pending| is_overtaken(&row.incoming.event) && row.incoming.topic == first.incoming.topic;
+    let overtaken = rows[..fresh].iter().take_while(is_over);
     let overtaken: Vec<i64> = overtaken.map(|row| row.seq).collect();
     if !overtaken.is_empty() {
         return Some(Step { rows: overtaken, deed: Deed::Nothing });
     }
-    let with_words = rows.iter().filter(|row| words(&row.incoming.event).is_some());
-    let captioned: Vec<&str> = with_words.filter_map(|row| album(&row.incoming.event)).collect();
-    let has_caption = |event: &Event| album(event).is_some_and(|album| captioned.contains(&album));
-    if words(&first.incoming.event).is_none() && !has_caption(&first.incoming.event) {
+    if words(&first.incoming.event).is_none() && !Captioned::of(rows).has(&first.incoming.event) {
         let more = rows[1..].iter().take_while(|row| go_together(&first.incoming, &row.incoming));
         let rows = std::iter::once(first).chain(more).map(|row| row.seq).collect();
         return Some(Step { rows, deed: Deed::Reply(first.incoming.clone()) });
     }
-    let (mut settled, mut texts) = (Vec::new(), Vec::new());
-    let mut hushed = false;
-    for row in rows {
-        let event = &row.incoming.event;
-        match words(event) {
-            Some(text) => texts.push(text),
-            None if is_stop(event) && !texts.is_empty() => hushed = true,
-            None if has_caption(event) => {}
-            None => break,
-        }
-        settled.push(row.seq);
-        if hushed {
-            break;
-        }
-    }
+    let Burst { rows, texts, hushed } = Burst::of(rows);
     let merged = Words::new(&texts.join("\n"), longest_chars);
     let deed = match (texts.is_empty(), hushed) {
         (true, _) => Deed::Nothing, // The caption stands behind something else, and is answered in its turn.
         (false, true) => Deed::Hush(merged),
         (false, false) => Deed::Answer(merged),
     };
-    Some(Step { rows: settled, deed })
+    Some(Step { rows, deed })
 }
 
-/// What rows that came after `answering` mean for the answer being written.
-pub fn news(rows: &[Pending], answering: &[i64]) -> News {
-    let fresh = || rows.iter().filter(|row| !answering.contains(&row.seq));
-    let stops: Vec<i64> = fresh().filter(|row| is_stop(&row.incoming.event)).map(|row| row.seq).collect();
-    if fresh().any(|row| starts_over(&row.incoming.event)) {
-        News::StartOver
-    } else if !stops.is_empty() {
-        News::Stop(stops)
-    } else if fresh().any(|row| words(&row.incoming.event).is_some()) {
-        News::Words
-    } else {
-        News::Later
+/// Words that are answered together.
+struct Burst<'a> {
+    rows: Vec<i64>,
+    texts: Vec<&'a str>,
+    /// The person said stop behind them.
+    hushed: bool,
+}
+
+impl<'a> Burst<'a> {
+    /// The burst that the first of some rows begins.
+    fn of(all: &'a [Pending]) -> Self {
+        let (captioned, topic) = (Captioned::of(all), topic(all));
+        let (mut rows, mut texts, mut hushed) = (Vec::new(), Vec::new(), false);
+        for Pending { seq, incoming } in all {
+            let event = &incoming.event;
+            match words(event) {
+                Some(text) if incoming.topic == topic => texts.push(text),
+                None if stops(incoming, topic) && !texts.is_empty() => hushed = true,
+                None if incoming.topic == topic && captioned.has(event) => {}
+                // It belongs to another burst: this one may go on behind it.
+                Some(_) => continue,
+                None if incoming.topic != topic && (is_stop(event) || captioned.has(event)) => continue,
+                None => break,
+            }
+            rows.push(*seq);
+            if hushed {
+                break;
+            }
+        }
+        Self { rows, texts, hushed }
     }
+}
+
+/// Albums that have words under one of their pictures.
+struct Captioned<'a>(Vec<&'a str>);
+
+impl<'a> Captioned<'a> {
+    fn of(rows: &'a [Pending]) -> Self {
+        let with_words = rows.iter().filter(|row| words(&row.incoming.event).is_some());
+        Self(with_words.filter_map(|row| album(&row.incoming.event)).collect())
+    }
+
+    fn has(&self, event: &Event) -> bool {
+        album(event).is_some_and(|album| self.0.contains(&album))
+    }
+}
+
+/// What rows that came after `answering` mean for the answer being written, which is to the first of all.
+///
+/// Only what belongs to it: words that would not be answered with it are no reason to begin it again, and a /stop said in
+/// another topic is about what was said there.
+pub fn news(rows: &[Pending], answering: &[i64]) -> News {
+    let topic = topic(rows);
+    let fresh = || rows.iter().filter(|row| !answering.contains(&row.seq));
+    let stops: Vec<i64> = fresh().filter(|row| stops(&row.incoming, topic)).map(|row| row.seq).collect();
+    if fresh().any(|row| starts_over(&row.incoming.event)) {
+        return News::StartOver;
+    }
+    if !stops.is_empty() {
+        return News::Stop(stops);
+    }
+    let burst = Burst::of(rows).rows;
+    let more = fresh().any(|row| words(&row.incoming.event).is_some() && burst.contains(&row.seq));
+    if more { News::Words } else { News::Later }
+}
+
+/// The topic of what is to be done next.
+fn topic(rows: &[Pending]) -> Option<i64> {
+    rows.first()?.incoming.topic
 }
 
 /// Whether this event is words for the friend.
@@ -200,6 +244,13 @@ fn is_stop(event: &Event) -> bool {
     matches!(event, Event::StopGeneration) || matches!(event, Event::Command { name, .. } if name == "stop")
 }
 
+/// Whether it stops an answer in this topic. Who presses the button under a draft means that draft: rows written before its
+/// topic was known have none.
+fn stops(incoming: &Incoming, topic: Option<i64>) -> bool {
+    let any = incoming.topic.is_none() && incoming.event == Event::StopGeneration;
+    is_stop(&incoming.event) && (incoming.topic == topic || any)
+}
+
 fn starts_over(event: &Event) -> bool {
     match event {
         Event::Command { name, .. } => name == "start" || name == "reset",
@@ -215,15 +266,12 @@ fn is_overtaken(event: &Event) -> bool {
 }
 
 /// Where the last part of a text begins that one turn takes: between words or messages if that leaves half a turn.
-fn last_turn(text: &str, longest_chars: usize) -> usize {
-    let longest = longest_chars.max(1);
-    let surplus = text.chars().count().saturating_sub(longest);
-    if surplus == 0 {
-        return 0;
-    }
-    let mut near = text.char_indices().skip(surplus - 1).take(longest / 2);
-    let between = near.find(|(_, c)| c.is_whitespace()).map(|(at, space)| at + space.len_utf8());
-    between.or_else(|| text.char_indices().nth(surplus).map(|(at, _)| at)).unwrap_or(0)
+/// Looks at no more than that part, so that a long text can be cut in one pass.
+fn last_turn(text: &str, longest: usize) -> usize {
+    let Some((cut, _)) = text.char_indices().rev().nth(longest - 1) else { return 0 };
+    let Some((before, _)) = text[..cut].char_indices().next_back() else { return 0 };
+    let mut near = text[before..].char_indices().take(longest / 2);
+    near.find(|(_, c)| c.is_whitespace()).map_or(cut, |(at, space)| before + at + space.len_utf8())
 }
 
 #[cfg(test)]
@@ -336,12 +384,43 @@ mod tests {
     }
 
     #[test]
+    fn a_step_is_about_one_topic() {
+        let within = |topic: Option<i64>, row: Pending| Pending { incoming: Incoming { topic, ..row.incoming }, ..row };
+        let (seven, nine) = (|row| within(Some(7), row), |row| within(Some(9), row));
+        let rows = [
+            seven(row(1, text("hi"))),
+            nine(row(2, text("hello"))),
+            nine(row(3, command("stop"))),
+            seven(row(4, text("there"))),
+        ];
+        let step = next_step(&rows, 100).unwrap();
+        assert_eq!(step, Step { rows: vec![1, 4], deed: Deed::Answer(said("hi\nthere")) });
+        assert_eq!(step.topic(&rows), Some(7));
+        assert_eq!(next_step(&rows[1..3], 100).unwrap(), Step { rows: vec![2, 3], deed: Deed::Hush(said("hello")) });
+
+        for button in [seven(row(2, Event::StopGeneration)), row(2, Event::StopGeneration)] {
+            let rows = [rows[0].clone(), button];
+            let step = next_step(&rows, 100).unwrap();
+            assert_eq!((&step.rows[..], step.topic(&rows)), (&[1, 2][..], Some(7)));
+            assert_eq!(news(&rows, &[1]), News::Stop(vec![2]));
+        }
+        assert_eq!(news(&rows[..2], &[1]), News::Later);
+        assert_eq!(news(&rows[..3], &[1]), News::Later);
+        assert_eq!(news(&rows, &[1]), News::Words);
+        let over = [rows[0].clone(), rows[1].clone(), seven(row(3, command("reset")))];
+        assert_eq!(next_step(&over, 100), Some(Step { rows: vec![1], deed: Deed::Nothing }));
+        assert_eq!(next_step(&over[1..], 100), Some(Step { rows: vec![2], deed: Deed::Nothing }));
+    }
+
+    #[test]
     fn news_during_an_answer() {
         let answering = [1];
         let old = row(1, text("hi"));
         assert_eq!(news(std::slice::from_ref(&old), &answering), News::Later);
         assert_eq!(news(&[old.clone(), row(2, command("why"))], &answering), News::Later);
         assert_eq!(news(&[old.clone(), row(2, text("wait"))], &answering), News::Words);
+        let behind = [old.clone(), row(2, command("why")), row(3, text("wait"))];
+        assert_eq!(news(&behind, &answering), News::Later, "they would not be answered with it");
         assert_eq!(news(&[old.clone(), row(2, command("reset"))], &answering), News::StartOver);
         assert_eq!(news(&[old, row(2, text("wait")), row(3, Event::StopGeneration)], &answering), News::Stop(vec![3]));
     }

@@ -29,7 +29,8 @@ pub struct Incoming {
     pub name: Option<String>,
     /// The message it happened in.
     pub message_id: Option<i64>,
-    /// The topic of a forum that it happened in; none in the general one, and where there are no topics.
+    /// The topic of a forum, or of a private chat with topics, that it happened in; none in the general one, and where there
+    /// are no topics.
     #[serde(default)]
     pub topic: Option<i64>,
     /// What happened.

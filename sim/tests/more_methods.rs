@@ -213,6 +213,29 @@ async fn what_is_sent_into_a_topic_is_shown_there() {
 }
 
 #[tokio::test]
+async fn a_draft_in_a_topic_of_a_private_chat_is_stopped_there() {
+    let world = World::new().await;
+    let anna = world.control.user(7, "Anna");
+    anna.say("hello");
+    for (draft, topic) in [(1, json!(5)), (2, Value::Null)] {
+        let mut params = json!({ "chat_id": 7, "draft_id": draft, "text": "I", "can_stop": true });
+        if topic.is_i64() {
+            params["message_thread_id"] = topic.clone();
+        }
+        let mark = world.control.mark();
+        world.bot.ok("sendMessageDraft", params).await;
+        let shown = |event: &Event| match event {
+            Event::SawDraft { message_thread_id, .. } => json!(message_thread_id) == topic,
+            _ => false,
+        };
+        assert!(world.control.ledger(mark).iter().any(|entry| shown(&entry.event)), "in {topic}");
+        anna.stop_draft().unwrap();
+        let updates = world.bot.updates().await;
+        assert_eq!(updates.last().unwrap()["stopped_message_generation"]["message_thread_id"], topic);
+    }
+}
+
+#[tokio::test]
 async fn a_group_shows_the_bot_what_its_privacy_allows() {
     for reads_all in [true, false] {
         let world =

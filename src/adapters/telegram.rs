@@ -94,11 +94,39 @@ impl Telegram {
         let mut params = SendMessageParams::builder().chat_id(chat.0).text(text).build();
         params.message_thread_id = thread(topic);
         params.reply_markup = keyboard(buttons).map(ReplyMarkup::InlineKeyboardMarkup);
-        match self.call("sendMessage", &params).await {
-            Err(ApiError::Rejected(reason)) if answer::is_about_formatting(&reason) => {
+        // Each refusal takes away what was refused, so that there are three calls at most.
+        loop {
+            match self.call("sendMessage", &params).await {
                 // The text is the model's, and plain. Whatever was read into it: say that it holds no entities at all.
-                params.entities = Some(Vec::new());
-                self.call("sendMessage", &params).await
+                Err(ApiError::Rejected(reason))
+                    if params.entities.is_none() && answer::is_about_formatting(&reason) =>
+                {
+                    params.entities = Some(Vec::new());
+                }
+                Err(ApiError::Rejected(reason))
+                    if params.message_thread_id.is_some() && answer::is_about_topic(&reason) =>
+                {
+                    params.message_thread_id = None;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn send_file(
+        &self,
+        (chat, topic): (ChatId, Option<i64>),
+        file: &wire::File,
+        caption: &str,
+    ) -> Result<Value, ApiError> {
+        let upload = |thread: Option<i32>| {
+            let mut fields = vec![("chat_id", chat.0.to_string()), ("caption", caption.to_owned())];
+            fields.extend(thread.map(|thread| ("message_thread_id", thread.to_string())));
+            self.wire.upload("sendDocument", fields, file.clone(), self.request_timeout)
+        };
+        match upload(thread(topic)).await {
+            Err(ApiError::Rejected(reason)) if thread(topic).is_some() && answer::is_about_topic(&reason) => {
+                upload(None).await
             }
             outcome => outcome,
         }
@@ -136,10 +164,8 @@ impl Messenger for Telegram {
         let answer = match outgoing {
             Outgoing::Text { text, buttons, topic } => self.send_text((chat, *topic), text, buttons).await?,
             Outgoing::Document { file_name, content, caption, topic } => {
-                let mut fields = vec![("chat_id", chat.0.to_string()), ("caption", caption.clone())];
-                fields.extend(thread(*topic).map(|thread| ("message_thread_id", thread.to_string())));
                 let file = wire::File { field: "document", name: file_name.clone(), content: content.clone() };
-                self.wire.upload("sendDocument", fields, file, self.request_timeout).await?
+                self.send_file((chat, *topic), &file, caption).await?
             }
             Outgoing::ButtonAnswer { callback_id, notice } => {
                 let mut params = AnswerCallbackQueryParams::builder().callback_query_id(callback_id.as_str()).build();
@@ -157,10 +183,11 @@ impl Messenger for Telegram {
         self.call("sendChatAction", &params).await.map(|_| ())
     }
 
-    async fn draft(&self, chat: ChatId, draft_id: i64, text: &str) -> Result<(), ApiError> {
+    async fn draft(&self, chat: ChatId, topic: Option<i64>, draft_id: i64, text: &str) -> Result<(), ApiError> {
         let draft_id = narrow(draft_id, "draft id")?;
-        let params =
+        let mut params =
             SendMessageDraftParams::builder().chat_id(chat.0).draft_id(draft_id).text(text).can_stop(true).build();
+        params.message_thread_id = thread(topic);
         self.call("sendMessageDraft", &params).await.map(|_| ())
     }
 

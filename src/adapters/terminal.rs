@@ -115,7 +115,7 @@ impl Messenger for Terminal {
         self.show(Seen::Typing(true)).await
     }
 
-    async fn draft(&self, _: ChatId, _: i64, text: &str) -> Result<(), ApiError> {
+    async fn draft(&self, _: ChatId, _: Option<i64>, _: i64, text: &str) -> Result<(), ApiError> {
         self.show(Seen::Draft(text.to_owned())).await
     }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use ai_friend::adapters::telegram::{Telegram, TelegramConfig};
 use ai_friend::config::Secret;
 use friend_actors::ports::{ApiError, Messenger, Sent};
-use friend_actors::types::ChatId;
+use friend_actors::types::{ChatId, Outgoing};
 use friend_sim::bot_api::{Fault, FaultRule};
 use serde_json::json;
 
-use crate::world::{ANN, World, config, secret};
+use crate::world::{ANN, World, config, secret, text};
 
 /// What a send answers when it is struck, and how many messages Ann sees.
 async fn struck(rule: FaultRule) -> (Result<Sent, ApiError>, usize) {
@@ -88,7 +88,7 @@ async fn no_answer_in_time_is_ambiguous() {
     let hasty = TelegramConfig { request_timeout: Duration::from_millis(100), ..config(&world.server.url()) };
     let telegram = Telegram::new(&hasty).unwrap();
     world.control.inject(at_send(Fault::Delay { ms: 5_000 }));
-    let outcome = telegram.send(ANN, &crate::world::text("hello")).await;
+    let outcome = telegram.send(ANN, &text("hello")).await;
     assert!(matches!(outcome, Err(ApiError::Ambiguous(_))), "{outcome:?}");
 }
 
@@ -159,6 +159,45 @@ async fn a_text_whose_formatting_is_refused_goes_out_plain() {
     let (outcome, seen) = struck(refusal(2)).await;
     assert!(matches!(outcome, Err(ApiError::Rejected(_))), "twice is for good: {outcome:?}");
     assert_eq!(seen, 0);
+}
+
+#[tokio::test]
+async fn what_a_closed_or_deleted_topic_refuses_is_sent_without_it() {
+    let file = ("a.json".to_owned(), "{}".to_owned(), "yours".to_owned());
+    let document = Outgoing::Document { file_name: file.0, content: file.1, caption: file.2, topic: None };
+    for (method, outgoing, thread) in [("sendMessage", text("hi"), json!(7)), ("sendDocument", document, json!("7"))] {
+        for said in ["message thread not found", "TOPIC_CLOSED", "TOPIC_DELETED"] {
+            let world = World::new().await;
+            let ann = world.control.user(ANN.0, "Ann");
+            let group = ChatId(world.control.group("Forum", &ann).unwrap().id());
+            let refusal = || Fault::Error { code: 400, description: format!("Bad Request: {said}"), parameters: None };
+            let mark = world.control.mark();
+            world.control.inject(FaultRule::new(method, refusal()));
+            let sent = world.telegram.send(group, &outgoing.clone().in_topic(Some(7))).await;
+            assert!(sent.is_ok_and(|sent| sent.message_id.is_some()), "{said}");
+            assert_eq!(world.threads(mark), [thread.clone(), json!(null)].map(|thread| (method.to_owned(), thread)));
+
+            let mark = world.control.mark();
+            world.control.inject(FaultRule::new(method, refusal()).times(2));
+            let sent = world.telegram.send(group, &outgoing.clone().in_topic(Some(7))).await;
+            assert!(matches!(sent, Err(ApiError::Rejected(_))), "once more, and no more: {sent:?}");
+            assert_eq!(world.threads(mark).len(), 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_text_whose_formatting_and_topic_are_refused_goes_out_plain_and_without_it() {
+    let world = World::new().await;
+    world.ann();
+    for said in ["can't parse entities: Can't find end", "TOPIC_CLOSED"] {
+        let description = format!("Bad Request: {said}");
+        world.control.inject(at_send(Fault::Error { code: 400, description, parameters: None }));
+    }
+    let mark = world.control.mark();
+    assert!(world.telegram.send(ANN, &text("hi").in_topic(Some(7))).await.is_ok());
+    let threads: Vec<_> = world.threads(mark).into_iter().map(|(_, thread)| thread).collect();
+    assert_eq!(threads, [json!(7), json!(7), json!(null)]);
 }
 
 #[tokio::test]

@@ -218,7 +218,7 @@ fn a_growing_answer_is_shown_and_the_message_takes_its_place() {
         running.outbox.send(Typing { chat: ANN, topic: None, on: true }).await.unwrap();
         ann.wait_for(0, SOON, |event| matches!(event, Event::SawAction { .. })).await.unwrap();
         for text in ["I", "I see", "I see you"] {
-            running.outbox.send(Preview { chat: ANN, draft_id: 77, text: text.to_owned() }).await.unwrap();
+            running.outbox.send(Preview { chat: ANN, topic: None, draft_id: 77, text: text.to_owned() }).await.unwrap();
         }
         let whole =
             |event: &Event| matches!(event, Event::SawDraft { text, can_stop: true, .. } if text == "I see you");

@@ -176,18 +176,37 @@ async fn what_was_asked_in_a_topic_is_answered_there() {
     world.telegram.send(incoming.chat, &text("hi").in_topic(incoming.topic)).await.unwrap();
     world.telegram.send(incoming.chat, &document.in_topic(incoming.topic)).await.unwrap();
     world.telegram.send(incoming.chat, &text("hi all")).await.unwrap();
-    let thread = |event: &Seen| match event {
-        Seen::Call { method, params, .. } => Some((method.clone(), params["message_thread_id"].clone())),
-        _ => None,
-    };
-    let calls: Vec<_> = world.control.ledger(mark).iter().filter_map(|entry| thread(&entry.event)).collect();
     let expected = [
         ("sendChatAction", json!(7)),
         ("sendMessage", json!(7)),
         ("sendDocument", json!("7")),
         ("sendMessage", json!(null)),
     ];
-    assert_eq!(calls, expected.map(|(method, thread)| (method.to_owned(), thread)));
+    assert_eq!(world.threads(mark), expected.map(|(method, thread)| (method.to_owned(), thread)));
+}
+
+#[tokio::test]
+async fn what_was_asked_in_a_topic_of_a_private_chat_grows_and_is_stopped_there() {
+    let world = World::new().await;
+    let ann = world.ann();
+    let asked = json!({
+        "message_id": 9, "date": 1, "chat": {"id": ANN.0, "type": "private"}, "text": "a story",
+        "from": {"id": ANN.0, "is_bot": false, "first_name": "Ann"}, "message_thread_id": 7, "is_topic_message": true,
+    });
+    world.control.raw_update("message", asked);
+    let topic = world.incoming().await.pop().unwrap().topic;
+    assert_eq!(topic, Some(7));
+
+    let mark = world.control.mark();
+    world.telegram.typing(ANN, topic).await.unwrap();
+    world.telegram.draft(ANN, topic, 5, "Once").await.unwrap();
+    world.telegram.draft(ANN, topic, 5, "Once upon").await.unwrap();
+    ann.stop_draft().unwrap();
+    world.telegram.send(ANN, &text("Once upon").in_topic(topic)).await.unwrap();
+    let methods = ["sendChatAction", "sendMessageDraft", "sendMessageDraft", "sendMessage"];
+    assert_eq!(world.threads(mark), methods.map(|method| (method.to_owned(), json!(7))));
+    let stopped = world.incoming().await.pop().unwrap();
+    assert!(stopped.event == Event::StopGeneration && stopped.topic == Some(7));
 }
 
 #[tokio::test]
@@ -208,16 +227,16 @@ async fn typing_and_drafts_are_seen_and_stop_is_heard() {
     world.incoming().await;
     world.telegram.typing(ANN, None).await.unwrap();
     assert!(ann.sees_action());
-    world.telegram.draft(ANN, 5, "I am").await.unwrap();
-    world.telegram.draft(ANN, 5, "I am here").await.unwrap();
+    world.telegram.draft(ANN, None, 5, "I am").await.unwrap();
+    world.telegram.draft(ANN, None, 5, "I am here").await.unwrap();
     assert_eq!(ann.draft().as_deref(), Some("I am here"));
     ann.stop_draft().unwrap();
     assert!(world.events().await == [Event::StopGeneration]);
 
-    world.telegram.draft(ANN, 6, "Well").await.unwrap();
+    world.telegram.draft(ANN, None, 6, "Well").await.unwrap();
     world.send(ANN, "Well then.").await.unwrap();
     assert_eq!(ann.draft(), None, "the message takes the draft's place");
-    assert!(matches!(world.telegram.draft(ANN, 0, "never zero").await, Err(ApiError::Rejected(_))));
+    assert!(matches!(world.telegram.draft(ANN, None, 0, "never zero").await, Err(ApiError::Rejected(_))));
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use ai_friend::adapters::telegram::{Telegram, TelegramConfig};
 use ai_friend::config::Secret;
 use friend_actors::ports::{ApiError, Messenger, Sent};
 use friend_actors::types::{ChatId, Event, Incoming, Outgoing};
-use friend_sim::bot_api::{BotApi, Config, Control, DEFAULT_TOKEN, Limits, Server, User};
+use friend_sim::bot_api::{BotApi, Config, Control, DEFAULT_TOKEN, Event as Seen, Limits, Server, User};
+use serde_json::Value;
 
 /// Long enough for a loaded machine; nothing waits this long unless it fails.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -46,6 +47,15 @@ impl World {
     /// The events among them.
     pub async fn events(&self) -> Vec<Event> {
         self.incoming().await.into_iter().map(|incoming| incoming.event).collect()
+    }
+
+    /// Which methods the bot has called since then, each with the topic it named.
+    pub fn threads(&self, mark: u64) -> Vec<(String, Value)> {
+        let thread = |event: &Seen| match event {
+            Seen::Call { method, params, .. } => Some((method.clone(), params["message_thread_id"].clone())),
+            _ => None,
+        };
+        self.control.ledger(mark).iter().filter_map(|entry| thread(&entry.event)).collect()
     }
 
     pub async fn send(&self, chat: ChatId, text: &str) -> Result<Sent, ApiError> {

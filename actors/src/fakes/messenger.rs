@@ -38,8 +38,8 @@ pub enum Call {
     Send(ChatId, Outgoing),
     /// "typing…", and in which topic.
     Typing(ChatId, Option<i64>),
-    /// A preview: draft id and text.
-    Draft(ChatId, i64, String),
+    /// A preview: its topic, draft id and text.
+    Draft(ChatId, Option<i64>, i64, String),
     /// An edit: message id and text.
     Edit(ChatId, i64, String),
     /// The commands' names.
@@ -167,8 +167,8 @@ impl Messenger for FakeMessenger {
         Ok(())
     }
 
-    async fn draft(&self, chat: ChatId, draft_id: i64, text: &str) -> Result<(), ApiError> {
-        let time = self.record(Call::Draft(chat, draft_id, text.to_owned())).draft_time;
+    async fn draft(&self, chat: ChatId, topic: Option<i64>, draft_id: i64, text: &str) -> Result<(), ApiError> {
+        let time = self.record(Call::Draft(chat, topic, draft_id, text.to_owned())).draft_time;
         tokio::time::sleep(time).await;
         self.state().drafts.pop_front().map_or(Ok(()), Err)
     }

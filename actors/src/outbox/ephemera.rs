@@ -46,11 +46,11 @@ pub(super) async fn typing(shared: Rc<Shared>, chat: ChatId, topic: Option<i64>,
 /// Shows a chat's latest preview, again when there is a later one, never faster than the settings say.
 pub(super) async fn previews(shared: Rc<Shared>, chat: ChatId) {
     let settings = shared.parts.settings;
-    while let Some(Preview { draft_id, text, .. }) = shared.take_preview(chat) {
+    while let Some(Preview { topic, draft_id, text, .. }) = shared.take_preview(chat) {
         let mut pause = settings.preview_every;
         if let Ok(_permit) = shared.ephemera.try_acquire() {
             let shown = shared.showing(chat).drop_guard();
-            let outcome = shared.parts.messenger.draft(chat, draft_id, clip(&text, MOST_UNITS)).await;
+            let outcome = shared.parts.messenger.draft(chat, topic, draft_id, clip(&text, MOST_UNITS)).await;
             drop(shown);
             match outcome {
                 Ok(()) => {

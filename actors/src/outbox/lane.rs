@@ -21,7 +21,7 @@ pub(super) async fn run(shared: Rc<Shared>, chat: ChatId, outbox: Recipient<Outb
         let step = match shared.parts.store.next_out(shared.parts.bot, chat).await {
             Ok(Some(row)) => one_row(&shared, row, &outbox).await,
             Ok(None) if shared.look_again(chat) => Ok(Next::Row),
-            Ok(None) => return shared.at_rest(chat),
+            Ok(None) => return,
             Err(error) => Err(error),
         };
         match step {
@@ -209,13 +209,6 @@ impl Shared {
             lanes.remove(&chat);
         }
         again
-    }
-
-    /// The chat's lane ends, as nothing is left to send.
-    fn at_rest(&self, chat: ChatId) {
-        if let Some(pace) = self.state.borrow_mut().paces.get_mut(&chat) {
-            pace.at_rest();
-        }
     }
 
     /// A call for this chat failed in a way that may pass. Returns the wait.

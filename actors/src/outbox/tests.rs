@@ -264,7 +264,7 @@ fn a_chat_that_blocks_the_bot_is_reported_and_its_row_given_up() {
 }
 
 #[test]
-fn a_row_given_up_after_failures_leaves_nothing_to_remember() {
+fn a_row_given_up_after_failures_leaves_nothing_to_remember_for_long() {
     let unreachable = || ApiError::Unreachable("refused".to_owned());
     let unclear = || ApiError::Ambiguous("cut".to_owned());
     let refused = || ApiError::Rejected("HTTP 400".to_owned());
@@ -274,11 +274,31 @@ fn a_row_given_up_after_failures_leaves_nothing_to_remember() {
             bench.answer(ANN, &["hello?"]).await;
             bench.messenger.fail_sends(None, errors);
             let running = bench.start();
-            pass_s(60).await;
+            pass_s(120).await;
             assert_eq!((bench.times(ANN).len(), bench.left().len()), (2, 1));
             assert_eq!(running.outbox.send(Paces).await.unwrap(), 0);
         });
     }
+}
+
+#[test]
+fn in_an_outage_each_answer_waits_longer_than_the_one_before() {
+    in_virtual_time(|| async {
+        let bench = Bench::new();
+        bench.messenger.fail_sends(None, (0..6).map(|_| ApiError::Ambiguous("cut".to_owned())));
+        let running = bench.start();
+        for text in ["one", "two", "three"] {
+            bench.answer(ANN, &[text]).await;
+            running.wake(ANN).await;
+            pass_s(20).await;
+        }
+        assert_eq!(bench.left(), [OutState::Ambiguous; 3]);
+        let times = bench.times(ANN);
+        let gaps: Vec<f64> = times.chunks(2).map(|tries| tries[1] - tries[0]).collect();
+        assert!(gaps.windows(2).all(|pair| pair[1] > pair[0] * 1.5), "{gaps:?}");
+        pass_s(300).await;
+        assert_eq!(running.outbox.send(Paces).await.unwrap(), 0);
+    });
 }
 
 /// Asks an outbox of how many chats it remembers the pace.

@@ -154,6 +154,8 @@ pub struct Draft {
     pub can_stop: bool,
     /// Whether it stays for a while after Stop.
     pub keep_on_stop: bool,
+    /// The topic of the private chat that it is shown in.
+    pub topic: Option<i64>,
     /// When it vanishes.
     pub expires: Instant,
 }

@@ -72,7 +72,7 @@ pub enum Event {
     /// A message vanished.
     SawDelete { message_id: i64 },
     /// A draft appeared or grew. Empty text is shown as "Thinking…".
-    SawDraft { draft_id: i64, text: String, can_stop: bool },
+    SawDraft { draft_id: i64, text: String, can_stop: bool, message_thread_id: Option<i64> },
     /// A draft vanished: `sent` (a message came), `replaced`, `stopped` or `expired`.
     DraftGone { draft_id: i64, why: &'static str },
     /// "typing…" or another action appeared, or was refreshed.

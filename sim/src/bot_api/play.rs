@@ -231,7 +231,10 @@ pub fn stop_draft(state: &mut State, user: i64) -> Result<Sent, PlayError> {
     if !draft.keep_on_stop {
         chat.draft = None;
     }
-    let payload = json!({ "chat": chat.json(), "draft_id": draft.id });
+    let mut payload = json!({ "chat": chat.json(), "draft_id": draft.id });
+    if let Some(topic) = draft.topic {
+        payload["message_thread_id"] = json!(topic);
+    }
     let update_id = state.push_update("stopped_message_generation", payload);
     let seq = state.note(Some(user), Some(user), Event::UserStopped { draft_id: draft.id });
     if !draft.keep_on_stop {

@@ -72,6 +72,13 @@ pub(super) fn is_about_formatting(reason: &str) -> bool {
     reason.to_lowercase().contains("can't parse entities")
 }
 
+/// Whether [`ApiError::Rejected`] complains of the topic: it was closed or deleted after the question.
+pub(super) fn is_about_topic(reason: &str) -> bool {
+    let reason = reason.to_lowercase();
+    let named = ["message thread not found", "topic_closed", "topic_deleted"];
+    reason.starts_with("http 400") && named.iter().any(|name| reason.contains(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +139,19 @@ mod tests {
         let ApiError::Rejected(reason) = refused(400, said, &Value::Null) else { panic!() };
         assert!(!reason.contains("secret"), "{reason}");
         assert!(is_about_formatting(&reason), "{reason}");
+    }
+
+    #[test]
+    fn a_refused_topic_is_told_from_other_refusals() {
+        let about_topic = |code: u16, description: &str| match refused(code, description, &Value::Null) {
+            ApiError::Rejected(reason) => is_about_topic(&reason),
+            error => panic!("{error}"),
+        };
+        for description in ["message thread not found", "Message thread not found", "TOPIC_CLOSED", "TOPIC_DELETED"] {
+            assert!(about_topic(400, &format!("Bad Request: {description}")), "{description}");
+        }
+        assert!(!about_topic(400, "Bad Request: chat not found") && !about_topic(413, "TOPIC_CLOSED"));
+        assert!(!about_topic(400, "Bad Request: can't find end of \"topic_closed\""), "a person's own words");
     }
 
     #[test]

@@ -106,6 +106,8 @@ struct Member {
 #[derive(Deserialize)]
 struct Stopped {
     chat: Chat,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 /// Where and by whom.
@@ -142,10 +144,12 @@ impl RawUpdate {
             let event = change.event()?;
             return Scene::new(update_id, &change.chat, &change.from).with(event);
         }
-        let Stopped { chat } = self.stopped_message_generation?;
+        let Stopped { chat, rest } = self.stopped_message_generation?;
         // Drafts are shown in private chats only, whose id is the person's.
         let user = User { id: chat.id, is_bot: false, first_name: None };
-        Scene::new(update_id, &chat, &user).with(Event::StopGeneration)
+        // No message comes along, which would say whether its thread is a topic; but private chats have no other threads.
+        let topic = rest.get("message_thread_id").and_then(Value::as_i64);
+        Scene { topic, ..Scene::new(update_id, &chat, &user) }.with(Event::StopGeneration)
     }
 }
 

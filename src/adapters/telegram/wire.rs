@@ -20,6 +20,7 @@ pub(super) struct Wire {
 }
 
 /// A file made in memory.
+#[derive(Clone)]
 pub(super) struct File {
     /// The parameter that it is.
     pub(super) field: &'static str,

@@ -258,6 +258,27 @@ fn an_album_is_answered_once() {
 }
 
 #[test]
+fn words_behind_a_picture_wait_no_second_time_for_quiet() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.does(ANN, Event::Media { media: Media::Photo, caption: None, album: None });
+        world.does(ANN, Event::Media { media: Media::Voice, caption: None, album: None });
+        pass(ms(300)).await;
+        world.says(ANN, "my dog");
+        pass(ms(900)).await;
+        assert_eq!(world.engine.requests().len(), 1, "it is quiet for half a second, and 900 ms have passed");
+        pass_s(10).await;
+        let said = texts();
+        assert_eq!(world.read(ANN), [said.photo, said.voice, "re: my dog".to_owned()]);
+        world.does(ANN, Event::Media { media: Media::Sticker, caption: None, album: None });
+        pass_s(10).await;
+        world.says(ANN, "hi");
+        pass(ms(300)).await;
+        assert_eq!(world.engine.requests().len(), 1, "what comes later is waited for again");
+    });
+}
+
+#[test]
 fn several_stickers_in_a_row_are_answered_once() {
     in_virtual_time(|| async {
         let world = World::open();

@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use friend_gguf::request::{GenerateError, SubmitError};
 
 use super::*;
+use crate::conversation::said;
 use crate::fakes::engine::Play;
+use crate::reception::{EARLIER_TURNS, Words};
 
 const STORY: &str = "once upon a time there was a very long story";
 
@@ -284,8 +286,9 @@ fn previews_have_an_id_and_no_blanks_around() {
         world.talk(ANN, "hi").await;
         world.talk(ChatId(-5), "hi all").await;
         let calls = world.messenger.calls();
-        let drafts =
-            calls.iter().filter_map(|(_, call)| if let Call::Draft(c, id, t) = call { Some((c, id, t)) } else { None });
+        let drafts = calls
+            .iter()
+            .filter_map(|(_, call)| if let Call::Draft(c, _, id, t) = call { Some((c, id, t)) } else { None });
         let drafts: Vec<_> = drafts.collect();
         assert!(drafts.len() > 2);
         for (chat, id, text) in drafts {
@@ -348,4 +351,40 @@ fn more_words_than_one_turn_takes_are_all_remembered() {
         pass_s(10).await;
         assert_eq!(world.turns(carl), [person(&danger), person(&second), friend(&Safety::default().answer)]);
     });
+}
+
+#[test]
+fn however_much_comes_at_once_makes_a_bounded_number_of_turns() {
+    for longest in [4096, 7] {
+        in_virtual_time(|| async {
+            let world = World::with(|config| {
+                config.conversation.inbox_rows = 1000;
+                config.conversation.max_message_chars = longest;
+            });
+            // 1,000 messages of 4,096 characters.
+            let message =
+                |number: usize| (0..512).map(|word| format!("{:06}s ", number * 512 + word)).collect::<String>();
+            (0..1000).for_each(|number| world.says(ANN, &message(number)));
+            pass_s(10).await;
+            let turns = world.store.turns(BOT, ANN);
+            let said: Vec<_> = turns.iter().filter(|turn| turn.role == Role::Person).collect();
+            assert!(said.len() <= EARLIER_TURNS + 1, "{} turns", said.len());
+            let words: String = said.iter().flat_map(|turn| turn.text.split_whitespace()).collect();
+            let all: String = (0..512_000).map(|word| format!("{word:06}s")).collect();
+            assert!(words == all, "each word is there, in order");
+            assert!(
+                turns.windows(2).all(|pair| pair[0].at_ms <= pair[1].at_ms),
+                "and none is older than the one before"
+            );
+            assert_eq!(world.store.unanswered(), 0);
+        });
+    }
+}
+
+#[test]
+fn what_was_said_first_is_not_remembered_as_said_last() {
+    let words = Words { earlier: vec!["first".to_owned(), "second".to_owned()], newest: "third".to_owned() };
+    let newest = Turn { role: Role::Person, text: "third".to_owned(), mode: None, scores: None, at_ms: 5 };
+    let turns: Vec<_> = said(&words, newest).into_iter().map(|turn| (turn.text, turn.at_ms)).collect();
+    assert_eq!(turns, [("first".to_owned(), 5), ("second".to_owned(), 5), ("third".to_owned(), 5)]);
 }

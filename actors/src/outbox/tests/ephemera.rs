@@ -26,7 +26,7 @@ fn the_latest_preview_wins_and_none_comes_after_the_message() {
     in_virtual_time(|| async {
         let bench = Bench::new();
         let running = bench.start();
-        let show = |chat, text: &str| Preview { chat, draft_id: 9, text: text.to_owned() };
+        let show = |chat, text: &str| Preview { chat, topic: Some(7), draft_id: 9, text: text.to_owned() };
         for text in ["I", "I am", "I am here"] {
             running.outbox.send(show(ANN, text)).await.unwrap();
         }
@@ -37,7 +37,7 @@ fn the_latest_preview_wins_and_none_comes_after_the_message() {
         running.wake(ANN).await;
         pass_s(10).await;
         let calls: Vec<Call> = bench.messenger.calls().into_iter().map(|(_, call)| call).collect();
-        let draft = |text: &str| Call::Draft(ANN, 9, text.to_owned());
+        let draft = |text: &str| Call::Draft(ANN, Some(7), 9, text.to_owned());
         assert_eq!(calls[..2], [draft("I"), draft("I am here")]);
         assert!(matches!(calls[2..], [Call::Send(ANN, _)]), "{calls:?}");
     });
@@ -49,7 +49,7 @@ fn a_refused_preview_is_dropped_and_delays_nothing() {
         let bench = Bench::new();
         bench.messenger.fail_drafts([ApiError::RetryAfter(Duration::from_secs(30))]);
         let running = bench.start();
-        running.outbox.send(Preview { chat: ANN, draft_id: 9, text: "I".to_owned() }).await.unwrap();
+        running.outbox.send(Preview { chat: ANN, topic: None, draft_id: 9, text: "I".to_owned() }).await.unwrap();
         bench.answer(ANN, &["I see."]).await;
         running.wake(ANN).await;
         pass_s(1).await;
@@ -65,7 +65,7 @@ fn a_message_lets_a_preview_on_its_way_arrive_first_but_not_for_long() {
             let bench = Bench::new();
             bench.messenger.draft_time(Duration::from_millis(draft_ms));
             let running = bench.start();
-            running.outbox.send(Preview { chat: ANN, draft_id: 9, text: "I s".to_owned() }).await.unwrap();
+            running.outbox.send(Preview { chat: ANN, topic: None, draft_id: 9, text: "I s".to_owned() }).await.unwrap();
             bench.answer(ANN, &["I see."]).await;
             running.wake(ANN).await;
             pass_s(1).await;

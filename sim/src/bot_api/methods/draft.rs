@@ -46,12 +46,13 @@ pub fn send(state: &mut State, params: &Params) -> MethodResult {
     if chat.stopped_draft == Some(draft_id) {
         return Ok(json!(true));
     }
-    let can_stop = params.flag("can_stop");
+    let (can_stop, topic) = (params.flag("can_stop"), send::topic(params));
     let draft = Draft {
         id: draft_id,
         text: formatted.text.clone(),
         can_stop,
         keep_on_stop: params.flag("keep_on_stop"),
+        topic,
         expires: now + ttl,
     };
     let before = chat.draft.replace(draft).filter(|before| before.id != draft_id);
@@ -59,7 +60,7 @@ pub fn send(state: &mut State, params: &Params) -> MethodResult {
     if let Some(before) = before {
         state.note(Some(id), None, Event::DraftGone { draft_id: before.id, why: "replaced" });
     }
-    state.note(Some(id), None, Event::SawDraft { draft_id, text: formatted.text, can_stop });
+    state.note(Some(id), None, Event::SawDraft { draft_id, text: formatted.text, can_stop, message_thread_id: topic });
     Ok(json!(true))
 }
 

@@ -197,6 +197,21 @@ fn a_topic_is_one_only_where_the_message_says_so() {
 }
 
 #[test]
+fn a_stop_names_the_topic_of_its_draft() {
+    let stopped = |thread: Value| {
+        let chat = json!({"id": 5, "type": "private"});
+        let update = json!({"chat": chat, "draft_id": 3, "message_thread_id": thread});
+        let incoming = read(json!({"stopped_message_generation": update})).unwrap();
+        assert_eq!(incoming.event, Event::StopGeneration);
+        incoming.topic
+    };
+    assert_eq!(stopped(json!(7)), Some(7));
+    for odd in [json!(null), json!("7"), json!({})] {
+        assert_eq!(stopped(odd.clone()), None, "{odd}: it is a stop all the same");
+    }
+}
+
+#[test]
 fn a_picture_names_its_album() {
     let album = |fields: Value| match event(json!({"message": private(fields)})) {
         Some(Event::Media { album, .. }) => album,
