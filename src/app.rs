@@ -1,7 +1,9 @@
 //! The composition root: from settings to running parts, in the order that fails earliest on what a person can mend.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -15,6 +17,7 @@ use friend_actors::ports::{Engine, Messenger, Scorer, Store};
 use friend_actors::prompt::Template;
 use friend_actors::safety::Safety;
 use friend_actors::supervisor::Intensity;
+use friend_gguf::llama::end_process;
 use friend_gguf::request::{EngineConfig, KvKeys, KvLayout};
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +68,10 @@ impl Mind {
         thread.context("no thread could be started to load the model")?;
         tokio::select! {
             loaded = loaded => loaded.context("loading the model panicked; the log says where")?.map(Some),
-            () = stop.cancelled() => Ok(None),
+            () = stop.cancelled() => {
+                ABANDONED.store(true, Relaxed);
+                Ok(None)
+            }
         }
     }
 
@@ -93,6 +99,17 @@ pub fn for_one(config: &Config) -> Config {
         config.model.slots = config.model.slots.min(2);
     }
     config
+}
+
+/// Whether a model is being loaded that nobody waits for any more.
+static ABANDONED: AtomicBool = AtomicBool::new(false);
+
+/// Ends the process with `code`, once everything else has been put in order.
+pub fn end(code: ExitCode) -> ExitCode {
+    if ABANDONED.load(Relaxed) {
+        end_process(u8::from(code != ExitCode::SUCCESS));
+    }
+    code
 }
 
 /// How long a person in the terminal waits for an answer before something must be wrong: a burst holds it back, and one
@@ -259,7 +276,7 @@ pub fn stop_on_signal() -> CancellationToken {
         signal().await;
         token.cancel();
         signal().await;
-        std::process::exit(130);
+        end_process(130);
     });
     stop
 }

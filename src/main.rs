@@ -8,7 +8,7 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     friend_gguf::llama::reexec_with_quiet_libraries();
-    match ai_friend::commands::dispatch(&Cli::parse()) {
+    let code = match ai_friend::commands::dispatch(&Cli::parse()) {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -16,5 +16,6 @@ fn main() -> ExitCode {
             anstream::eprintln!("{red}error:{red:#} {}", complaint(&error));
             ExitCode::FAILURE
         }
-    }
+    };
+    ai_friend::app::end(code)
 }

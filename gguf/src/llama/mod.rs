@@ -3,6 +3,7 @@
 mod backend;
 mod cache;
 mod context;
+mod end;
 mod environment;
 mod library;
 mod loss;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 pub use backend::LlamaBackend;
 pub use context::{Context, load_model, open};
+pub use end::end_process;
 pub use environment::{NO_TELEMETRY, reexec_with_quiet_libraries};
 pub use library::library;
 pub use loss::{Loss, Stretch};
