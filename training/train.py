@@ -28,7 +28,6 @@ from dataset.problem import Problem
 from dataset.prompts import ROOT
 
 SHIPPED = ROOT / "models/cache/SmolLM2-135M-Instruct.Q4_0.gguf"
-WRITTEN = "training/dialogues"
 
 
 class Data:
@@ -48,7 +47,7 @@ class Data:
         self.chat = encode.Chat(tokenizer)
         if written:
             settings = recipes.of_dialogues(settings, written)
-        self.mixture = Mixture(written or ROOT / settings.get("train", WRITTEN), settings, chats, recipe.get("finish"))
+        self.mixture = Mixture(written or ROOT / settings.get("train", recipes.WRITTEN), settings, chats, recipe.get("finish"))
         recipes.check_origin(recipe, self.mixture.train)
         self.notes, self.sources = self.mixture.notes, self.mixture.sources()
         self.commercial = settings.get("commercial", False)
