@@ -6,6 +6,7 @@ import measures
 from judging import outcome, transcripts
 
 NAMES = {"shuffled": "replies shuffled (control)", "echo": "echo (control)", "unaided": "without the memory (control)"}
+LEFT_OUT = "Left out, as a control is not clearly below the replies of each arm, so that the measure says nothing:"
 
 
 def variants(log: list) -> dict:
@@ -82,6 +83,11 @@ def notes(arms: dict) -> list:
     """What is left out, with its figures, so that leaving out hides nothing: a sentence for each measure."""
     return [f"{name}: " + "; ".join(f"{arm} {figures(one)}" for arm, one in told.items())
             for name, told in by_measure(arms).items() if not sound(told)]
+
+
+def left_out(sentences: list) -> str:
+    """Those sentences as a list in Markdown."""
+    return "".join([f"{LEFT_OUT}\n\n", *(f"- {text}\n" for text in sentences)])
 
 
 def likelier(scored: dict) -> list:

@@ -26,7 +26,6 @@ from engine import Engine, scores
 from judging import outcome, transcripts
 
 PROBES = ROOT / "training/evaluation"
-LEFT_OUT = "Left out, as a control is not clearly below the replies of each arm, so that the measure says nothing:"
 NEGATIVE = ("anger", "disgust", "fear", "sadness")
 
 
@@ -219,7 +218,7 @@ def table(arms: dict) -> str:
     if differences := controls.differences(controlled):
         parts.append(outcome.markdown(["the same persons paired", "difference (95% interval by bootstrap)"], differences))
     if left_out:
-        parts.append("".join([f"{LEFT_OUT}\n\n", *(f"- {text}\n" for text in left_out)]))
+        parts.append(controls.left_out(left_out))
     return "\n".join(parts)
 
 

@@ -9,13 +9,11 @@ same command: each verdict is kept in OUT/verdicts.jsonl as it comes."""
 import argparse
 import dataclasses
 import json
-import os
 import sys
 from pathlib import Path
 
-from dataset.problem import Problem, exit_code
-from judging import outcome, prompt, transcripts
-from judging.client import Client
+from dataset.problem import exit_code
+from judging import asking, outcome, prompt, transcripts
 from judging.verdicts import Verdicts, key
 
 CONTROL = "adapter, replies shuffled (control), against adapter"
@@ -35,40 +33,6 @@ def questions(pairs: list, judge: str) -> list:
     """[(key, messages)], both orders of each pair."""
     asked = [(pair, order, prompt.messages(pair, order)) for pair in pairs for order in (1, 2)]
     return [(key(pair.name, order, judge, messages), messages) for pair, order, messages in asked]
-
-
-def estimate(missing: list, options: argparse.Namespace) -> str:
-    """What the calls that are still to be made will take."""
-    tokens_in = sum(len(message["content"]) for _, messages in missing for message in messages) // 4
-    tokens_out = len(missing) * options.max_tokens
-    lines = [
-        f"calls    {len(missing)}, and one more for each answer without a verdict",
-        f"tokens   about {tokens_in:,} in (a token taken as four characters), up to {tokens_out:,} out",
-    ]
-    if options.price_in is None or options.price_out is None:
-        return "\n".join([*lines, "cost     unknown: give --price-in and --price-out, per million tokens"])
-    return "\n".join([*lines, f"cost     up to about {(tokens_in * options.price_in + tokens_out * options.price_out) / 1e6:.2f}, in the prices' currency; further calls not counted"])
-
-
-def agreed(yes: bool) -> bool:
-    """Whether to go on; only a terminal is asked."""
-    try:
-        return yes or not sys.stdin.isatty() or input("Go on? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
-
-
-def ask(client: Client, missing: list, verdicts: Verdicts) -> None:
-    """Asks what is missing; an answer without a verdict once more, then it is kept as invalid."""
-    for number, (name, messages) in enumerate(missing, 1):
-        answer = client.answer(messages)
-        told, tokens_in, tokens_out = prompt.verdict(answer.text), answer.tokens_in, answer.tokens_out
-        if told is None:
-            answer = client.answer(prompt.again(messages))
-            told, tokens_in, tokens_out = prompt.verdict(answer.text), tokens_in + answer.tokens_in, tokens_out + answer.tokens_out
-        verdicts.add(name, verdict=told, answer=answer.text, tokens_in=tokens_in, tokens_out=tokens_out)
-        if number % 10 == 0 or number == len(missing):
-            print(f"{number} of {len(missing)}", file=sys.stderr)
 
 
 def result(entries: list) -> dict:
@@ -106,16 +70,11 @@ def table(made: dict) -> str:
 
 
 def run(options: argparse.Namespace) -> None:
-    client = Client(options.url, options.judge, os.environ.get("JUDGE_API_KEY"), {"temperature": 0, "max_tokens": options.max_tokens} | options.body, options.timeout)
     asked = {name: questions(pairs, options.judge) for name, pairs in comparisons(options).items()}
     options.out.mkdir(parents=True, exist_ok=True)
-    verdicts = Verdicts(options.out / "verdicts.jsonl")
-    missing = [question for group in asked.values() for question in group if question[0] not in verdicts.known]
-    print(estimate(missing, options))
-    if missing and not agreed(options.yes):
-        print("nothing was asked")
+    verdicts = Verdicts(options.out / "verdicts.jsonl", prompt.VERDICTS)
+    if not asking.ask([question for group in asked.values() for question in group], verdicts, prompt, options):
         return
-    ask(client, missing, verdicts)
     results = {name: result([verdicts.known[name] for name, _ in group]) for name, group in asked.items()}
     publishable, note = judged_control(results)
     made = {"judge": options.judge, "unit": options.unit, "comparisons": results, "publishable": publishable, "note": note}
@@ -124,30 +83,15 @@ def run(options: argparse.Namespace) -> None:
     print(table(made))
 
 
-def fields(text: str) -> dict:
-    """--body: a JSON object."""
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise ValueError
-    return value
-
-
 def arguments_of(arguments: list | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", required=True, help="base address, before /chat/completions")
-    parser.add_argument("--judge", required=True, metavar="MODEL", help="the model's name there")
+    asking.options(parser, max_tokens=400)
     parser.add_argument("--base", type=Path, default=transcripts.FOLDER / "base.transcripts.json")
     parser.add_argument("--adapter", type=Path, default=transcripts.FOLDER / "adapter.transcripts.json")
     parser.add_argument("--out", type=Path, default=transcripts.FOLDER / "judge")
     parser.add_argument("--unit", choices=("talks", "replies"), default="talks", help="whole talks, or their first replies only")
     parser.add_argument("--control", choices=("shuffled",), help="also judge the adapter's replies against its own, shuffled among persons")
     parser.add_argument("--most", type=int, metavar="N", help="only the first N persons")
-    parser.add_argument("--price-in", type=float, metavar="P", help="price of a million tokens that are sent")
-    parser.add_argument("--price-out", type=float, metavar="P", help="price of a million tokens that are answered")
-    parser.add_argument("--max-tokens", type=int, default=400, help="of one answer")
-    parser.add_argument("--body", type=fields, default={}, metavar="JSON", help="more fields of the request; null leaves one out")
-    parser.add_argument("--timeout", type=float, default=120, help="seconds for one call")
-    parser.add_argument("--yes", action="store_true", help="do not ask before starting")
     return parser.parse_args(arguments)
 
 

@@ -18,7 +18,6 @@ from judging import outcome, transcripts
 
 NOTE = "Lower perplexity under another model is fluency, not kindness; a reply that is no better than the controls says nothing to the person."
 NAMES = {"replies": "", "shuffled": ", replies shuffled (control)", "echo": ", echo (control)"}
-OPENINGS = ROOT / "training/evaluation/openings.jsonl"
 
 
 def engine_of(binary: Path, model: Path) -> Engine:
@@ -78,21 +77,10 @@ def table(arms: dict) -> str:
     return f"{outcome.markdown(['', *arms], rows(arms))}\n{NOTE}\n"
 
 
-def modes_of(talks: list) -> list:
-    """The mode of each talk, by what the person wrote: transcripts do not tell it."""
-    openings = map(json.loads, OPENINGS.read_text(encoding="utf-8").splitlines())
-    known = {tuple(opening["turns"]): opening["mode"] for opening in openings}
-    for talk in talks:
-        if talk.said not in known:
-            raise Problem(f"no opening has the messages of the talk that begins “{talk.said[0]}”, so its mode is not known",
-                          f"The transcripts must be of {OPENINGS.name} as it is now: run `make evaluate` again.")
-    return [known[talk.said] for talk in talks]
-
-
 def run(options: argparse.Namespace) -> None:
     talks = {name: transcripts.read(path) for name, path in (("base", options.base), ("adapter", options.adapter))}
     transcripts.pairs(talks["adapter"], talks["base"])  # Tells if they are of different talks.
-    modes = modes_of(talks["base"])
+    modes = [opening["mode"] for opening in transcripts.openings(talks["base"])]
     engine = engine_of(options.binary, options.scorer)
     arms = {name: {"scorer": scored} for name, scored in score(engine, talks, modes).items()}
     options.out.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ fit anybody count less than a reply that only this person could have got. The ta
 that stands in them. Say why in one to three sentences, then end with exactly one of: [[A]] if A was better, [[B]] if B was better, \
 [[C]] if neither was."""
 REMINDER = "\n\nEnd your answer with exactly one of [[A]], [[B]] or [[C]], and write none of the others."
+VERDICTS = ("A", "B", "C")
 VERDICT = re.compile(r"\[\[([ABC])\]\]")
 
 

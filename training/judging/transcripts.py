@@ -9,6 +9,7 @@ from dataset.problem import Problem
 from dataset.prompts import ROOT
 
 FOLDER = ROOT / "target/evaluation"
+OPENINGS = ROOT / "training/evaluation/openings.jsonl"
 # Stands for an empty reply, as in the talk's own history.
 EMPTY = "…"
 
@@ -46,6 +47,16 @@ def read(path: Path) -> list:
     if not talks or not all(one.said and all(isinstance(text, str) for text in one.said + one.replies) for one in talks):
         raise Problem(f"{path} holds no talks, or an empty one", "Run `make evaluate` again.")
     return talks
+
+
+def openings(talks: list) -> list:
+    """The opening of each talk, found by what the person wrote: transcripts tell neither mode nor emotion."""
+    known = {tuple(opening["turns"]): opening for opening in map(json.loads, OPENINGS.read_text(encoding="utf-8").splitlines())}
+    for one in talks:
+        if one.said not in known:
+            raise Problem(f"no opening has the messages of the talk that begins “{one.said[0]}”, so its mode and emotion are not known",
+                          f"The transcripts must be of {OPENINGS.name} as it is now: run `make evaluate` again.")
+    return [known[one.said] for one in talks]
 
 
 def pairs(contenders: list, references: list, unit: str = "talks") -> list:

@@ -15,10 +15,10 @@ def key(pair: str, order: int, judge: str, messages: list) -> tuple:
 
 
 class Verdicts:
-    """A file of verdicts; later lines win."""
+    """A file of verdicts, each one of `valid` or None; later lines win."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, valid: tuple):
+        self.path, self.valid = path, valid
         self.known = {}
         *lines, torn = path.read_bytes().split(b"\n") if path.exists() else [b""]
         for number, line in enumerate(lines, 1):
@@ -32,7 +32,7 @@ class Verdicts:
         try:
             entry = json.loads(line)
             self.known[entry["pair"], entry["order"], entry["judge"], entry["prompt"]] = entry
-            valid = entry["verdict"] in ("A", "B", "C", None)
+            valid = entry["verdict"] in (*self.valid, None)
         except (ValueError, TypeError, LookupError):
             valid = False
         if not valid:

@@ -255,7 +255,7 @@ def test_measures_that_the_base_makes_senseless_are_left_out_with_a_note(evaluat
     rows, text = rows_of(folder), (folder / "table.md").read_text()
     # "Hello." to everybody is as good as shuffled, so nothing is told of comfort; results.json still has it.
     assert not [name for name in rows if name.startswith(("comfort", "on topic", "joy"))]
-    assert evaluate.LEFT_OUT in text and "\n- comfort after sadness, second judge: base 0%, replies shuffled (control) 0%" in text
+    assert controls.LEFT_OUT in text and "\n- comfort after sadness, second judge: base 0%, replies shuffled (control) 0%" in text
     told = json.loads((folder / "results.json").read_text())["adapter"]["controlled"]["comfort after sadness, second judge"]
     assert told["means"]["replies"][0] > 0.8 and told["means"]["echo"][0] < 0.3
 

@@ -9,6 +9,7 @@ import evaluate
 import scorer
 import talks
 from dataset.problem import Problem
+from judging import transcripts
 
 MODES = ["GENERAL", "FIX"] * 3
 OPENINGS = [{"mode": mode} for mode in MODES]
@@ -80,7 +81,7 @@ def test_one_talk_has_no_shuffled_control():
 
 
 def test_the_command_scores_both_transcripts(tmp_path, monkeypatch, capsys):
-    openings = [json.loads(line) for line in scorer.OPENINGS.read_text().splitlines()][:3]
+    openings = [json.loads(line) for line in transcripts.OPENINGS.read_text().splitlines()][:3]
     for name, reply in (("base", ""), ("adapter", "Tell me.")):
         talks.write(tmp_path / f"{name}.json", [[[said, reply, False] for said in opening["turns"]] for opening in openings])
     engine = FakeEngine()
