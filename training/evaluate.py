@@ -153,7 +153,7 @@ def topic(kinds: dict, cosine) -> dict:
 
 
 def feelings(kinds: dict, openings: list, binary: Path) -> dict:
-    """How the first message is answered where it is sad or glad: by the bot's own emotion scorer, and by the second judge."""
+    """How a first message is answered where it is sad or glad: by the bot's own emotion scorer, and by the second judge."""
     def judged(emotion: str, judge) -> dict:
         values = {}
         for kind, talks in kinds.items():
@@ -243,9 +243,12 @@ def measured(engine: Engine, options, openings: list, encoder) -> tuple:
     known = Facts(engine, options.quick, options.seed).all()
     say("talks")
     logs = talks(engine, openings, options.seed)
-    kinds = controls.variants(logs)
-    controlled = known.controlled | topic(kinds, encoder.cosine) | feelings(kinds, openings, options.binary)
-    return {"arm": arm | {"facts": known.shares, "controlled": controlled, "behaviour": behaviour(logs)}, "talks": logs, "facts": known.replies}
+    more = probes("feelings", options.quick)
+    answered = talks(engine, more, options.seed)
+    firsts = controls.variants([log[:1] for log in logs] + answered)
+    controlled = known.controlled | topic(controls.variants(logs), encoder.cosine) | feelings(firsts, openings + more, options.binary)
+    shares = {"facts": known.shares, "controlled": controlled, "behaviour": behaviour(logs)}
+    return {"arm": arm | shares, "talks": logs, "feelings": answered, "facts": known.replies}
 
 
 def arms_of(adapters: list) -> dict:
@@ -279,7 +282,7 @@ def run(options) -> None:
             found = measured(Engine(options.binary, name, adapter), options, openings, encoder)
             kept.save(place, key, found)
         arms[name], said[name] = found["arm"], found["talks"]
-        transcript = json.dumps({"facts": found["facts"], "talks": said[name]}, indent=1, ensure_ascii=False)
+        transcript = json.dumps({part: found[part] for part in ("facts", "talks", "feelings")}, indent=1, ensure_ascii=False)
         (options.out / f"{name}.transcripts.json").write_text(transcript, encoding="utf-8")
     if other:
         scorer.add(arms, said, openings, other)

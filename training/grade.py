@@ -2,9 +2,10 @@
 
     JUDGE_API_KEY=… python grade.py --url https://HOST/v1 --judge MODEL --arms base adapter
 
-It reads the transcripts of the last `make evaluate`, the first reply to each person who begins sad or glad, mixed with controls: what
-somebody else of the same feeling was answered, and the message itself. The texts are sent to the server. A stopped run goes on with
-the same command: each verdict is kept in OUT/verdicts.jsonl as it comes."""
+It reads the transcripts of the last `make evaluate`: the first reply to each person who begins sad or glad, and to each message of
+training/evaluation/feelings.jsonl. Mixed with them are controls: what somebody else of the same feeling was answered, and the message
+itself. The texts are sent to the server. A stopped run goes on with the same command: each verdict is kept in OUT/verdicts.jsonl as it
+comes."""
 
 import argparse
 import json
@@ -82,7 +83,8 @@ def table(results: dict, judge: str, missing: int) -> str:
 def run(options: argparse.Namespace) -> None:
     if len(set(options.arms)) < len(options.arms):
         raise Problem(f"an arm is named twice: {' '.join(options.arms)}", "Name each once, the base first.")
-    arms = {arm: transcripts.read(options.transcripts / f"{arm}.transcripts.json") for arm in options.arms}
+    paths = {arm: options.transcripts / f"{arm}.transcripts.json" for arm in options.arms}
+    arms = {arm: transcripts.read(path) + transcripts.read(path, "feelings") for arm, path in paths.items()}
     first, *others = arms.values()
     for other in others:
         transcripts.pairs(other, first)  # Tells if they are of different talks.

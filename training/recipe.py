@@ -14,11 +14,9 @@ KNOWN = {
     "lora": {"r", "alpha", "dropout", "targets"},
     "optimizer": {"lr", "lr_end", "weight_decay", "warm_up", "schedule", "clip", "batch_tokens", "batch", "accumulate"},
     "data": {"arthur", "persona_chat", "weigh", "augment", "licence", "commercial", "train", "test", "most_test"},
-    "finish": {"lr", "warm_up", "written", "augment", "topics"},
+    "finish": {"lr", "warm_up", "written", "again", "dialogues", "augment", "topics"},
     "keep": {"every_steps"},
 }
-# Tables that may be left out.
-OPTIONAL = {"finish"}
 # What each table cannot be without.
 NEEDED = {
     "": {"template", "seed", "epochs", "max_tokens"},
@@ -43,26 +41,34 @@ def read(name: str) -> dict:
         raise Problem(f"there is no recipe {path}", f"Known: {known}; or name a .toml file.") from None
     except tomllib.TOMLDecodeError as error:
         raise Problem(f"{path}: {error}", "Mend the TOML.") from None
+    # None, one, or several that follow each other.
+    stages = recipe.get("finish", [])
+    recipe["finish"] = stages if isinstance(stages, list) else [stages]
     for table, known in KNOWN.items():
-        values = recipe if not table else recipe.get(table, {} if table in OPTIONAL else None)
-        if not isinstance(values, dict):
-            raise Problem(f"{path}: table [{table}] is missing", "recipes/smollm2.toml shows all tables.")
-        if strange := set(values) - known:
-            raise Problem(f"{path}: `{min(strange)}` is unknown{f' in [{table}]' if table else ''}", f"Known: {', '.join(sorted(known))}.")
-        if (table in recipe or table not in OPTIONAL) and (missing := NEEDED.get(table, set()) - set(values)):
-            raise Problem(f"{path}: `{min(missing)}` is missing{f' in [{table}]' if table else ''}", "recipes/smollm2.toml shows all that is needed.")
+        for values in recipe["finish"] if table == "finish" else [recipe.get(table) if table else recipe]:
+            check(path, table, known, values)
     if not {"batch_tokens", "batch"} & set(recipe["optimizer"]):
         raise Problem(f"{path}: [optimizer] says neither `batch_tokens` nor `batch`", "recipes/smollm2.toml shows all that is needed.")
     if recipe["template"] not in ("chat", "text"):
         raise Problem(f"{path}: template `{recipe['template']}` is unknown", "Known: chat, text.")
     if recipe["optimizer"].get("schedule") not in ("cosine", "linear"):
         raise Problem(f"{path}: schedule `{recipe['optimizer'].get('schedule')}` is unknown", "Known: cosine, linear.")
-    if "finish" in recipe and recipe["template"] != "chat":
+    if recipe["finish"] and recipe["template"] != "chat":
         raise Problem(f"{path}: [finish] needs template = \"chat\"", "Its talks have turns; leave the table out.")
     licence = recipe["data"].get("licence", "")
     if recipe["data"].get("commercial") and NON_COMMERCIAL.search(licence):
         raise Problem(f"{path}: commercial = true, but the data's licence is `{licence}`", "Set commercial = false.")
     return recipe | {"name": path.stem}
+
+
+def check(path: Path, table: str, known: set, values) -> None:
+    """One table of a recipe; the names at its top are that of ``."""
+    if not isinstance(values, dict):
+        raise Problem(f"{path}: table [{table}] is missing", "recipes/smollm2.toml shows all tables.")
+    if strange := set(values) - known:
+        raise Problem(f"{path}: `{min(strange)}` is unknown{f' in [{table}]' if table else ''}", f"Known: {', '.join(sorted(known))}.")
+    if missing := NEEDED.get(table, set()) - set(values):
+        raise Problem(f"{path}: `{min(missing)}` is missing{f' in [{table}]' if table else ''}", "recipes/smollm2.toml shows all that is needed.")
 
 
 def of_dialogues(data: dict, written: Path) -> dict:

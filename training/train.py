@@ -4,6 +4,7 @@ Stopped in whatever way, the same command goes on from the last checkpoint, to t
 
 import argparse
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -47,7 +48,7 @@ class Data:
         self.chat = encode.Chat(tokenizer)
         if written:
             settings = recipes.of_dialogues(settings, written)
-        self.mixture = Mixture(written or ROOT / settings.get("train", recipes.WRITTEN), settings, chats, recipe.get("finish"))
+        self.mixture = Mixture(written or ROOT / settings.get("train", recipes.WRITTEN), settings, chats, recipe["finish"])
         recipes.check_origin(recipe, self.mixture.train)
         self.notes, self.sources = self.mixture.notes, self.mixture.sources()
         self.commercial = settings.get("commercial", False)
@@ -62,7 +63,7 @@ class Data:
     def epoch(self, seed: int, number: int) -> list:
         if self.fixed is not None:
             return self.fixed
-        examples = self.mixture.epoch(seed, number) if number < self.epochs else self.mixture.last_stage(seed)
+        examples = self.mixture.epoch(seed, number) if number < self.epochs else self.mixture.last_stage(seed, number - self.epochs)
         made = [self.encoded(example) for example in examples]
         if not any(example.counted() for example in made):
             raise Problem(f"within {self.most} tokens no reply is left to learn from", "Raise max_tokens in the recipe, or look at the dialogues.")
@@ -107,10 +108,12 @@ class Run:
         self.optimizer = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=0.0,
                                            weight_decay=self.settings["weight_decay"])
         self.epochs = {}
-        # A recipe's [finish] is a stage more.
-        self.stages = recipe["epochs"] + ("finish" in recipe)
-        lengths = [len(self.plan(number)) for number in range(self.stages)]
-        self.steps, self.before_finish = sum(lengths), sum(lengths[: recipe["epochs"]])
+        # (step, loss, loss by mode) of what is held out, as last measured.
+        self.measured = (None, None, {})
+        # Each [finish] of a recipe is a stage more.
+        self.stages = recipe["epochs"] + len(recipe["finish"])
+        self.ends = list(itertools.accumulate(len(self.plan(number)) for number in range(self.stages)))
+        self.steps, self.before_finish = self.ends[-1], self.ends[recipe["epochs"] - 1]
         self.last = min(self.steps, options.max_steps or self.steps)
         self.until = time.monotonic() + options.max_minutes * 60 if options.max_minutes else math.inf
         self.base = base.identity(options.base)
@@ -140,10 +143,13 @@ class Run:
         return digest.hexdigest()
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0; in the last stage it falls from the finish's own to 0."""
+        """The learning rate of a step, counted from 0; in each of the last stages it falls from the stage's own to 0."""
         if step < self.before_finish:
             return rate(self.settings, step, self.before_finish)
-        return rate(self.settings | {"lr_end": 0.0} | self.recipe["finish"], step - self.before_finish, self.steps - self.before_finish)
+        stage = next(number for number, end in enumerate(self.ends) if step < end)
+        begin = self.ends[stage - 1]
+        table = self.recipe["finish"][stage - self.recipe["epochs"]]
+        return rate(self.settings | {"lr_end": 0.0} | table, step - begin, self.ends[stage] - begin)
 
     def step(self, number: int, group: list, lr: float) -> tuple:
         """One optimizer step: (mean loss, tokens). The mean is over the counted tokens of the whole step."""
@@ -173,7 +179,7 @@ class Run:
             print(f"going on at step {state['step']} of {self.steps}", flush=True)
         else:
             state = {"run": self.run, "step": 0, "rows": [], "seconds": 0.0}
-            state["rows"].append([0, 0, None, self.held_out(), 0.0, 0, 0.0])
+            state["rows"].append([0, 0, None, self.held_out(0), 0.0, 0, 0.0])
         self.model.train()
         index, began = 0, time.monotonic() - state["seconds"]
         first, first_at = state["step"], time.monotonic()
@@ -187,7 +193,7 @@ class Run:
                     return self.finish(state)
                 lr = self.rate(index - 1)
                 loss, tokens = self.step(number, group, lr)
-                held = self.held_out() if place + 1 == len(plan) or index == self.last else None
+                held = self.held_out(index) if place + 1 == len(plan) or index == self.last else None
                 state["step"], state["seconds"] = index, time.monotonic() - began
                 state["rows"].append([index, number + 1, loss, held, lr, tokens, round(state["seconds"], 1)])
                 self.show(state, tokens, first, first_at)
@@ -195,8 +201,11 @@ class Run:
                     self.keep(state)
         self.finish(state)
 
-    def held_out(self) -> float | None:
-        return adapter.held_out_loss(self.model, self.data.held)[0] if self.data.held else None
+    def held_out(self, step: int) -> float | None:
+        """The loss of the held-out dialogues; a step is measured once, as it takes minutes."""
+        if self.measured[0] != step and self.data.held:
+            self.measured = (step, *adapter.held_out_loss(self.model, self.data.held))
+        return self.measured[1] if self.data.held else None
 
     def show(self, state: dict, tokens: int, first: int, first_at: float) -> None:
         step, row = state["step"], state["rows"][-1]
@@ -218,7 +227,7 @@ class Run:
         name = f"{self.recipe['name']}, seed {self.seed}"
         curve.draw(self.out / "curve.png", state["rows"], name)
         curve.tensorboard(self.out / "tensorboard", state["rows"])
-        held, modes = adapter.held_out_loss(self.model, self.data.held) if self.data.held else (None, {})
+        held, modes = self.held_out(state["step"]), self.measured[2]
         before = next((row[3] for row in state["rows"] if row[3] is not None), None)
         summary = {"recipe": self.recipe["name"], "template": self.recipe["template"], "seed": self.seed, "precision": precision.name(self.bf16), "steps": state["step"], "of": self.steps, "seconds": round(state["seconds"]),
                    "tokens": sum(row[5] for row in state["rows"]), "held_out_before": before,

@@ -41,7 +41,7 @@ def show_report(options) -> None:
 
 
 def run_gates(options) -> None:
-    results = gates.run(store.read_all(options.path), Overlap(), options.least)
+    results = gates.run(store.read_all(options.path), Overlap(), options.least, options.least_turns)
     print(gates.show(results))
     failed = sum(not passed for *_, passed in results)
     if failed:
@@ -82,6 +82,7 @@ def main(arguments=None) -> int:
         made = command(name, run, help=text)
         made.add_argument("path", nargs="?", type=Path, default=ROOT / "training/dialogues")
         made.add_argument("--least", type=int, default=800, help="fewest dialogues that pass")
+        made.add_argument("--least-turns", type=int, default=4, help="fewest turns of a dialogue that pass (both sides' counted)")
     for name, run, text in (("reference", make_reference, "the reference's set"), ("kind", make_kind, "the same data without its faults")):
         made = command(name, run, help=text)
         made.add_argument("data", type=Path, help="folder with empatheticdialogues/ and dailydialog/")

@@ -55,7 +55,7 @@ def private(texts: list) -> list:
     return [f"{kind}: {found[0]}" for text in texts for kind, pattern in PRIVATE.items() if (found := pattern.search(text))]
 
 
-def run(dialogues: list, overlap, least: int = 800) -> list:
+def run(dialogues: list, overlap, least: int = 800, least_turns: int = 4) -> list:
     """(gate, figure, what is asked, passed) for each."""
     replies = [text for d in dialogues for text in d.texts("friend")]
     everything = [text for d in dialogues for _, text, _ in d.turns]
@@ -72,7 +72,7 @@ def run(dialogues: list, overlap, least: int = 800) -> list:
     modes, halves = separate.modes(dialogues), separate.halves(dialogues)
     gates = [
         ("dialogues", len(dialogues), f"at least {least}", len(dialogues) >= least),
-        ("4 to 12 turns", f"{min(turns)} to {max(turns)}", "all", min(turns) >= 4 and max(turns) <= 12),
+        (f"{least_turns} to 12 turns", f"{min(turns)} to {max(turns)}", "all", min(turns) >= least_turns and max(turns) <= 12),
         ("near-duplicate dialogues", len(near), "0", not near),
         ("replies said twice", same_replies, "at most 0.5%", same_replies <= 0.005 * len(replies)),
         ("distinct-2 of replies", f"{distinct(replies):.3f}", "at least 0.75", distinct(replies) >= 0.75),

@@ -1,6 +1,7 @@
 """What one epoch trains on: the written dialogues with their placeholders filled anew, the templates' short talks, and some of
 Synthetic-Persona-Chat. Every epoch draws other personas and values; the seed decides all of it."""
 
+import itertools
 import random
 import re
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from . import augment, persona_chat
 from .overlap import Overlap
 from .personas import Personas
 from .prompts import ROOT, shipped_persona, system_text
-from .split import split
+from .split import held_out, split
 from .store import read_all
 
 
@@ -32,11 +33,11 @@ def weight(dialogue) -> int:
 
 class Mixture:
     """`data` is the recipe's [data] table; `persona_chat_folder` may be None. `notes` tells what was left out, and why. Held out is
-    the recipe's own test set, else a tenth of the subjects. `finish` is its [finish] table, whose written dialogues are kept back
-    from the epochs."""
+    the recipe's own test set, else a tenth of the subjects. `finish` are the tables of its last stages, whose written dialogues are kept
+    back from the epochs."""
 
-    def __init__(self, written: Path, data: dict, persona_chat_folder: Path | None = None, finish: dict | None = None):
-        self.data, self.notes, self.finish = data, [], finish or {}
+    def __init__(self, written: Path, data: dict, persona_chat_folder: Path | None = None, finish: list | None = None):
+        self.data, self.notes, self.finish = data, [], finish or []
         self.personas, self.modes = Personas(), shipped_persona()["modes"]
         self.overlap = Overlap()
         everything = read_all(written)
@@ -48,11 +49,19 @@ class Mixture:
             self.train, self.test = clean, tests[:: -(-len(tests) // data.get("most_test", len(tests)))]
         else:
             self.train, self.test = split(clean)
+        # A stage's own, none of a subject that is held out.
+        self.own = [self.of_stage(ROOT / table["dialogues"]) if "dialogues" in table else [] for table in self.finish]
         self.chats, wanted = [], data.get("persona_chat", 0)
         if wanted and persona_chat_folder and (persona_chat_folder / persona_chat.FILE).exists():
             self.chats = [d for d in persona_chat.read(persona_chat_folder) if not self.overlap.of(d)][:wanted]
         elif wanted:
             self.notes.append("Synthetic-Persona-Chat skipped: DIALOGUE_DATA names no folder with " + persona_chat.FILE)
+
+    def of_stage(self, path: Path) -> list:
+        everything = read_all(path)
+        clean = [d for d in everything if not self.overlap.of(d) and ("test" in self.data or not held_out(d.topic))]
+        self.notes.append(f"{len(everything) - len(clean)} of {len(everything)} dialogues of {path.name} left out: they are of a subject that is held out, or share a text with training/evaluation")
+        return clean
 
     def sources(self) -> list:
         """Licences of what this mixture holds, for the adapter's metadata."""
@@ -67,7 +76,7 @@ class Mixture:
         """The examples of one epoch, in a fixed order; shuffling is the batcher's."""
         rng = random.Random(f"{seed}/{number}")
         # By identity: two files in the text form may give the same id.
-        later = {id(d) for d in self.kept_back(seed)}
+        later = {id(d) for stage in self.kept_back(seed) for d in stage}
         times = weight if self.data.get("weigh", True) else lambda _: 1
         shown = [d for d in self.train if id(d) not in later]
         dialogues = [d for d in shown for _ in range(times(d))]
@@ -77,16 +86,20 @@ class Mixture:
         return [self.example(d, rng, self.data.get("arthur", 0.4)) for d in dialogues]
 
     def kept_back(self, seed: int) -> list:
-        """The written dialogues of the last stage, none of those that count twice in an epoch; at most a half, so that an epoch holds
+        """[the written dialogues of each last stage], none of those that count twice in an epoch; at most a half, so that an epoch holds
         something."""
         usual = [d for d in self.train if weight(d) == 1]
-        return random.Random(f"{seed}/last").sample(usual, min(self.finish.get("written", 0), len(usual) // 2))
+        counts = [table.get("written", 0) for table in self.finish]
+        drawn = iter(random.Random(f"{seed}/last").sample(usual, min(sum(counts), len(usual) // 2)))
+        return [list(itertools.islice(drawn, count)) for count in counts]
 
-    def last_stage(self, seed: int) -> list:
-        """The examples of a recipe's last short stage, its [finish]."""
-        settings = self.finish
-        rng = random.Random(f"{seed}/finish")
-        dialogues = self.kept_back(seed)
+    def last_stage(self, seed: int, stage: int = 0) -> list:
+        """The examples of one of a recipe's last short stages, its [finish]: written ones that were kept back, some that were shown
+        before, its own, and templates'."""
+        settings = self.finish[stage]
+        rng = random.Random(f"{seed}/finish/{stage}" if stage else f"{seed}/finish")
+        dialogues = self.kept_back(seed)[stage] + self.own[stage]
+        dialogues += random.Random(f"{seed}/again/{stage}").sample(self.train, min(settings.get("again", 0), len(self.train)))
         dialogues += augment.make(rng, self.train, settings.get("augment", {}), self.overlap, settings.get("topics", augment.TOPICS))
         return [self.example(d, rng, self.data.get("arthur", 0.4)) for d in dialogues]
 

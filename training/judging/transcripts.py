@@ -9,7 +9,8 @@ from dataset.problem import Problem
 from dataset.prompts import ROOT
 
 FOLDER = ROOT / "target/evaluation"
-OPENINGS = ROOT / "training/evaluation/openings.jsonl"
+PROBES = ROOT / "training/evaluation"
+OPENINGS = PROBES / "openings.jsonl"
 # Stands for an empty reply, as in the talk's own history.
 EMPTY = "…"
 
@@ -36,14 +37,14 @@ def talk(turns: list) -> Talk:
     return Talk(tuple(turn[0] for turn in turns), tuple(turn[1] or EMPTY for turn in turns))
 
 
-def read(path: Path) -> list:
-    """The talks of a transcript file."""
+def read(path: Path, part: str = "talks") -> list:
+    """The talks of a transcript file; its `feelings` are those of one message and its reply."""
     try:
-        talks = [talk(turns) for turns in json.loads(path.read_text(encoding="utf-8"))["talks"]]
+        talks = [talk(turns) for turns in json.loads(path.read_text(encoding="utf-8"))[part]]
     except OSError as error:
         raise Problem(f"{path} cannot be read: {error.strerror}", "`make evaluate` writes the transcripts of both arms.") from None
     except (ValueError, TypeError, LookupError):
-        raise Problem(f"{path} is no transcript file", "`make evaluate` writes them: base.transcripts.json and adapter.transcripts.json.") from None
+        raise Problem(f"{path} is no transcript file with {part}", "`make evaluate` writes them: base.transcripts.json and adapter.transcripts.json.") from None
     if not talks or not all(one.said and all(isinstance(text, str) for text in one.said + one.replies) for one in talks):
         raise Problem(f"{path} holds no talks, or an empty one", "Run `make evaluate` again.")
     return talks
@@ -51,11 +52,12 @@ def read(path: Path) -> list:
 
 def openings(talks: list) -> list:
     """The opening of each talk, found by what the person wrote: transcripts tell neither mode nor emotion."""
-    known = {tuple(opening["turns"]): opening for opening in map(json.loads, OPENINGS.read_text(encoding="utf-8").splitlines())}
+    lines = [line for path in (OPENINGS, PROBES / "feelings.jsonl") for line in path.read_text(encoding="utf-8").splitlines()]
+    known = {tuple(opening["turns"]): opening for opening in map(json.loads, lines)}
     for one in talks:
         if one.said not in known:
             raise Problem(f"no opening has the messages of the talk that begins “{one.said[0]}”, so its mode and emotion are not known",
-                          f"The transcripts must be of {OPENINGS.name} as it is now: run `make evaluate` again.")
+                          f"The transcripts must be of {PROBES.name}/ as it is now: run `make evaluate` again.")
     return [known[one.said] for one in talks]
 
 

@@ -12,8 +12,8 @@ def logs(count: int = 6, turns: int = 2, reply: str = LONG, start: int = 0) -> l
             for n in range(start, start + count)]
 
 
-def write(path: Path, talks: list) -> Path:
-    path.write_text(json.dumps({"facts": {}, "talks": talks}), encoding="utf-8")
+def write(path: Path, talks: list, feelings: list | None = None) -> Path:
+    path.write_text(json.dumps({"facts": {}, "talks": talks, "feelings": feelings or []}), encoding="utf-8")
     return path
 
 

@@ -322,7 +322,7 @@ def test_the_last_stage_brings_dialogues_that_the_epoch_has_not_shown(tmp_path):
     for name, turn in (("a.txt", "hello"), ("b.txt", "good evening")):
         store.write(tmp_path / "set" / name, [replace(d, turns=[("person", f"{turn}, {d.id} here", None), *d.turns[1:]]) for d in entries])
     settings = {"persona_chat": 0}
-    mixture = Mixture(tmp_path / "set", settings, finish={"written": 6})
+    mixture = Mixture(tmp_path / "set", settings, finish=[{"written": 6}])
     said = lambda examples: [e.turns[0][1] for e in examples]
     last, shown = said(mixture.last_stage(1)), said(mixture.epoch(1, 0))
     assert len(set(last)) == 6 and not set(last) & set(shown)
@@ -337,6 +337,7 @@ def test_what_counts_twice_is_not_kept_for_the_last_stage(tmp_path):
     entries = store.read(tiny.write_dialogues(tmp_path / "a.jsonl"))
     rare = [replace(d, turns=[*d.turns[:-1], ("friend", "I'm a bot, honestly.", None)]) for d in entries[::2]]
     store.write(tmp_path / "b.jsonl", rare + entries[1::2])
-    mixture = Mixture(tmp_path / "b.jsonl", {"persona_chat": 0}, finish={"written": 99})
-    assert mixture.kept_back(1) and not {d.id for d in mixture.kept_back(1)} & {d.id for d in rare}
+    mixture = Mixture(tmp_path / "b.jsonl", {"persona_chat": 0}, finish=[{"written": 99}])
+    kept, = mixture.kept_back(1)
+    assert kept and not {d.id for d in kept} & {d.id for d in rare}
     assert weight(entries[0]) == 1 and weight(replace(entries[0], turns=[("person", "a", None), ("friend", "A bottle, what a bother.", None)])) == 1

@@ -18,16 +18,25 @@ def surroundings(monkeypatch):
     monkeypatch.setattr(client.time, "sleep", lambda _: None)
 
 
-def openings(count=8):
-    """As many sad and as many glad ones."""
-    every = [json.loads(line) for line in transcripts.OPENINGS.read_text(encoding="utf-8").splitlines()]
+def begun(file, count):
+    """As many sad and as many glad ones of an evaluation set."""
+    every = [json.loads(line) for line in (transcripts.PROBES / f"{file}.jsonl").read_text(encoding="utf-8").splitlines()]
     return [opening for emotion in ("sadness", "joy") for opening in [o for o in every if o["emotion"] == emotion][:count]]
 
 
-def arms(folder, count=8, **reply_to):
+def openings(talked=6, wrote=2):
+    """Of each feeling, six who talk on and two who wrote one message."""
+    return begun("openings", talked) + begun("feelings", wrote)
+
+
+def talk_of(persons, reply="ok".format):
+    return [[[said, reply(said), False] for said in person["turns"]] for person in persons]
+
+
+def arms(folder, talked=6, wrote=2, **reply_to):
     """Transcripts whose replies are made of the person's message."""
     for arm, reply in reply_to.items():
-        talks.write(folder / f"{arm}.transcripts.json", [[[said, reply(said), False] for said in o["turns"]] for o in openings(count)])
+        talks.write(folder / f"{arm}.transcripts.json", talk_of(begun("openings", talked), reply), talk_of(begun("feelings", wrote), reply))
     return ["--transcripts", str(folder), "--arms", *reply_to]
 
 
@@ -96,7 +105,7 @@ def test_what_two_arms_reply_alike_and_an_echo_are_asked_once(tmp_path):
 
 def test_replies_are_shuffled_among_people_of_one_feeling(tmp_path):
     arms(tmp_path, base=kind)
-    made = grade.cases({"base": transcripts.read(tmp_path / "base.transcripts.json")})
+    made = grade.cases({"base": transcripts.read(tmp_path / "base.transcripts.json") + transcripts.read(tmp_path / "base.transcripts.json", "feelings")})
     sad = [opening["turns"][0] for opening in openings() if opening["emotion"] == "sadness"]
     given = [talk.replies[0] for talk in made["sadness"]["base"]["shuffled"]]
     assert sorted(given) == sorted(map(kind, sad)) and all(reply != kind(said) for reply, said in zip(given, sad))
@@ -119,8 +128,9 @@ def test_verdicts_are_read_only_where_they_are_clear():
 
 
 @pytest.mark.parametrize("spoil, told", [
-    (lambda folder: [talks.write(folder / f"{arm}.transcripts.json", talks.logs()) for arm in ("base", "adapter")], "no opening has the messages"),
-    (lambda folder: arms(folder, 1, base=kind, adapter=kind), "too few to swap replies"),
+    (lambda folder: [talks.write(folder / f"{arm}.transcripts.json", talks.logs(), talks.logs(1, 1)) for arm in ("base", "adapter")], "no opening has the messages"),
+    (lambda folder: [talks.write(folder / f"{arm}.transcripts.json", talk_of(begun("openings", 1)), talk_of(begun("feelings", 1)[1:]))
+                     for arm in ("base", "adapter")], "1 of 3 talks begin with sadness: too few"),
     (lambda folder: arms(folder, 4, adapter=kind), "messages differ"),
     (lambda folder: (folder / "adapter.transcripts.json").unlink(), "cannot be read"),
 ])

@@ -21,6 +21,7 @@ import tiny
 import train
 from dataset import kind, store
 from dataset.problem import Problem
+from dataset.split import held_out
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,27 @@ def test_the_rate_falls_on_into_a_last_stage_from_where_the_epochs_end(tmp_path,
     run = train.Run(recipes.read(str(recipe)), train.options_of([*ready, "--out", str(tmp_path / "run")]))
     rates = [run.rate(step) for step in range(run.steps)]
     assert rates[run.before_finish] == 3e-3 and all(a >= b for a, b in zip(rates[3:], rates[4:])), rates
+
+
+def test_last_stages_follow_each_other_each_with_its_own_rate_and_talks(tmp_path, ready):
+    recipe = tmp_path / "r.toml"
+    own = tiny.write_dialogues(tmp_path / "own.jsonl", 9)
+    text = recipe.read_text().replace("epochs = 8", "epochs = 1")
+    one, other = "[[finish]]\nlr = 3e-3\nwarm_up = 0\nwritten = 4\n", f'[[finish]]\nlr = 2e-3\nwarm_up = 0\nagain = 5\ndialogues = "{own}"\n'
+
+    def run_of(stages):
+        recipe.write_text(text + stages)
+        return train.Run(recipes.read(str(recipe)), train.options_of([*ready, "--out", str(tmp_path / "run")]))
+
+    before, run = run_of(one), run_of(one + other)
+    # What comes before is as it would be without the new one.
+    assert [run.plan(number) for number in range(2)] == [before.plan(number) for number in range(2)]
+    assert [run.rate(step) for step in range(before.steps)] == [before.rate(step) for step in range(before.steps)]
+    rates = [run.rate(step) for step in range(run.ends[1], run.steps)]
+    assert rates[0] == 2e-3 and rates == sorted(rates, reverse=True) and rates[-1] > 0
+    # Its own, but for those of a subject that is held out, and some that were shown before.
+    allowed = [d for d in store.read(own) if not held_out(d.topic)]
+    assert len(run.examples(2)) == 5 + len(allowed) and 0 < len(allowed) < 9
 
 
 def test_a_last_stage_of_a_recipe_for_plain_text_is_refused(tmp_path):

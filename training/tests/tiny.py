@@ -21,8 +21,8 @@ def dialogues(count: int = 24) -> list:
     return made
 
 
-def write_dialogues(path: Path) -> Path:
-    path.write_text("".join(json.dumps(entry) + "\n" for entry in dialogues()))
+def write_dialogues(path: Path, count: int = 24) -> Path:
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in dialogues(count)))
     return path
 
 
