@@ -25,7 +25,6 @@ from dataset.prompts import ROOT, shipped_persona
 from engine import Engine, scores
 from judging import outcome, transcripts
 
-PROBES = ROOT / "training/evaluation"
 NEGATIVE = ("anger", "disgust", "fear", "sadness")
 
 
@@ -36,7 +35,7 @@ def some(entries: list, most: int | None) -> list:
 
 
 def probes(name: str, most: int | None = None) -> list:
-    lines = (PROBES / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (transcripts.PROBES / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     return some([json.loads(line) for line in lines if line.strip()], most)
 
 
@@ -153,11 +152,12 @@ def topic(kinds: dict, cosine) -> dict:
 
 
 def feelings(kinds: dict, openings: list, binary: Path) -> dict:
-    """How a first message is answered where it is sad or glad: by the bot's own emotion scorer, and by the second judge."""
+    """How a first message is answered where it is sad or glad, flirting aside: by the bot's own emotion scorer, and by the second judge."""
     def judged(emotion: str, judge) -> dict:
         values = {}
         for kind, talks in kinds.items():
-            first = [(talk.said[0], talk.replies[0]) for talk, opening in zip(talks, openings) if opening["emotion"] == emotion]
+            first = [(talk.said[0], talk.replies[0]) for talk, opening in zip(talks, openings)
+                     if opening["emotion"] == emotion and opening["mode"] != "FLIRT"]
             felt = scores(binary, [reply for _, reply in first])
             values[kind] = [judge(said, reply, f) for (said, reply), f in zip(first, felt)]
         return controls.tell(values)

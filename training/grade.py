@@ -22,8 +22,8 @@ MEASURES = {"sadness": "comforts after sadness", "joy": "shares the joy after jo
 
 
 def felt(talks: list, emotion: str) -> list:
-    """The first turn of the talks that begin with this emotion."""
-    found = [transcripts.Talk(talk.said[:1], talk.replies[:1]) for talk, opening in zip(talks, transcripts.openings(talks)) if opening["emotion"] == emotion]
+    """The first turn of the talks that begin with this emotion; flirting aside, where nobody tells news that could be shared."""
+    found = [transcripts.Talk(talk.said[:1], talk.replies[:1]) for talk, opening in zip(talks, transcripts.openings(talks)) if (opening["emotion"], opening["mode"] != "FLIRT") == (emotion, True)]
     if len(found) < 2:
         raise Problem(f"{len(found)} of {len(talks)} talks begin with {emotion}: too few to swap replies", "Evaluate without --quick, or with a larger one.")
     return found
@@ -39,27 +39,28 @@ def cases(arms: dict) -> dict:
     return made
 
 
-def asked_as(emotion: str, number: int, talk: transcripts.Talk, judge: str) -> tuple:
+def asked_as(emotion: str, talk: transcripts.Talk, judge: str) -> tuple:
     """(key, messages) of one reply. Nothing tells the arm or the kind, and the same text is the same question."""
     messages = alone.messages(emotion, talk.said[0], talk.replies[0])
-    return key(f"{emotion}-{number}", 1, judge, messages), messages
+    return key(emotion, 1, judge, messages), messages
 
 
 def questions(made: dict, judge: str) -> list:
     """All of them in a random order, so that a judge's mood falls on all arms alike."""
-    found = [asked_as(emotion, number, talk, judge)
-             for emotion, arms in made.items() for kinds in arms.values() for talks in kinds.values() for number, talk in enumerate(talks)]
+    found = [asked_as(emotion, talk, judge) for emotion, arms in made.items() for kinds in arms.values() for talks in kinds.values() for talk in talks]
     random.Random(0).shuffle(found)
     return found
 
 
 def told(made: dict, known: dict, judge: str) -> tuple:
-    """({arm: {measure: what controls.tell gives}}, persons left out as a verdict about them is missing, in any arm)."""
+    """({arm: {measure: what controls.tell gives}}, persons left out as a verdict is missing about a reply or a control, in any arm)."""
     results, missing = {arm: {} for arm in next(iter(made.values()))}, 0
     for emotion, arms in made.items():
-        said = {(arm, kind): [known[asked_as(emotion, n, talk, judge)[0]]["verdict"] for n, talk in enumerate(talks)]
+        said = {(arm, kind): [known[asked_as(emotion, talk, judge)[0]]["verdict"] for talk in talks]
                 for arm, kinds in arms.items() for kind, talks in kinds.items()}
         whole = [n for n, verdicts in enumerate(zip(*said.values())) if None not in verdicts]
+        if not whole:
+            raise Problem(f"the judge gave no clear verdict about anybody's {emotion}", "Look at its answers in verdicts.jsonl; raise --max-tokens if they are cut, and give another --out to ask again.")
         missing += len(next(iter(said.values()))) - len(whole)
         for arm, kinds in arms.items():
             values = {kind: [said[arm, kind][n] == "yes" for n in whole] for kind in kinds}
@@ -72,7 +73,8 @@ def table(results: dict, judge: str, missing: int) -> str:
     parts = []
     if rows := controls.rows(results):
         parts.append(outcome.markdown(["", *results], rows))
-        parts.append(outcome.markdown(["the same persons paired", "difference (95% interval by bootstrap)"], controls.differences(results)))
+    if differences := controls.differences(results):
+        parts.append(outcome.markdown(["the same persons paired", "difference (95% interval by bootstrap)"], differences))
     if left_out := controls.notes(results):
         parts.append(controls.left_out(left_out))
     left = f" {missing} persons are left out, as a verdict about them is missing." if missing else ""
@@ -91,8 +93,8 @@ def run(options: argparse.Namespace) -> None:
     made = cases(arms)
     out = options.out or options.transcripts / "grades"
     out.mkdir(parents=True, exist_ok=True)
-    verdicts = Verdicts(out / "verdicts.jsonl", alone.VERDICTS)
-    if not asking.ask(questions(made, options.judge), verdicts, alone, options):
+    verdicts = Verdicts(out / "verdicts.jsonl", alone.FORM.verdicts)
+    if not asking.ask(questions(made, options.judge), verdicts, alone.FORM, options):
         return
     results, missing = told(made, verdicts.known, options.judge)
     text = table(results, options.judge, missing)

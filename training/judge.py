@@ -72,8 +72,8 @@ def table(made: dict) -> str:
 def run(options: argparse.Namespace) -> None:
     asked = {name: questions(pairs, options.judge) for name, pairs in comparisons(options).items()}
     options.out.mkdir(parents=True, exist_ok=True)
-    verdicts = Verdicts(options.out / "verdicts.jsonl", prompt.VERDICTS)
-    if not asking.ask([question for group in asked.values() for question in group], verdicts, prompt, options):
+    verdicts = Verdicts(options.out / "verdicts.jsonl", prompt.FORM.verdicts)
+    if not asking.ask([question for group in asked.values() for question in group], verdicts, prompt.FORM, options):
         return
     results = {name: result([verdicts.known[name] for name, _ in group]) for name, group in asked.items()}
     publishable, note = judged_control(results)

@@ -1,11 +1,12 @@
 """Recipes: TOML files with every value that decides what training gives. Read with checks, so that a typo is an error, and so is a
 licence that the data do not have."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
 
-from dataset import kind
+from dataset import augment, kind
 from dataset.problem import Problem
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -47,6 +48,8 @@ def read(name: str) -> dict:
     for table, known in KNOWN.items():
         for values in recipe["finish"] if table == "finish" else [recipe.get(table) if table else recipe]:
             check(path, table, known, values)
+    for stage in recipe["finish"]:
+        check_stage(path, stage)
     if not {"batch_tokens", "batch"} & set(recipe["optimizer"]):
         raise Problem(f"{path}: [optimizer] says neither `batch_tokens` nor `batch`", "recipes/smollm2.toml shows all that is needed.")
     if recipe["template"] not in ("chat", "text"):
@@ -64,11 +67,30 @@ def read(name: str) -> dict:
 def check(path: Path, table: str, known: set, values) -> None:
     """One table of a recipe; the names at its top are that of ``."""
     if not isinstance(values, dict):
-        raise Problem(f"{path}: table [{table}] is missing", "recipes/smollm2.toml shows all tables.")
+        raise Problem(f"{path}: table [{table}] is {'missing' if values is None else 'no table'}", "recipes/smollm2.toml shows all tables.")
     if strange := set(values) - known:
         raise Problem(f"{path}: `{min(strange)}` is unknown{f' in [{table}]' if table else ''}", f"Known: {', '.join(sorted(known))}.")
     if missing := NEEDED.get(table, set()) - set(values):
         raise Problem(f"{path}: `{min(missing)}` is missing{f' in [{table}]' if table else ''}", "recipes/smollm2.toml shows all that is needed.")
+
+
+def check_stage(path: Path, stage: dict) -> None:
+    """The values of a [[finish]] that would fail only when its turn comes."""
+    for name in ("written", "again"):
+        if not (type(stage.get(name, 0)) is int and stage.get(name, 0) >= 0):
+            raise Problem(f"{path}: `{name} = {stage[name]}` in [[finish]] is no count", "It is how many dialogues the stage shows, such as 100.")
+    if not isinstance(stage.get("dialogues", ""), str):
+        raise Problem(f"{path}: `dialogues = {stage['dialogues']}` in [[finish]] is no path", "It names a file or a folder of dialogues, such as \"training/first-replies\".")
+    for name, known in (("augment", augment.KINDS), ("topics", augment.TOPICS)):
+        if strange := set(stage.get(name, {})) - set(known):
+            raise Problem(f"{path}: `{min(strange)}` in `{name}` of [[finish]] is unknown", f"Known: {', '.join(sorted(known))}.")
+
+
+def identity(recipe: dict) -> str:
+    """What makes two recipes the same; a single last stage, or none, as recipes were written before there could be several."""
+    stages = recipe["finish"]
+    rest = {name: value for name, value in recipe.items() if name != "finish"}
+    return json.dumps(rest | ({"finish": stages[0] if len(stages) == 1 else stages} if stages else {}), sort_keys=True)
 
 
 def of_dialogues(data: dict, written: Path) -> dict:

@@ -46,10 +46,13 @@ class Data:
                 raise Problem(f"recipe `{recipe['name']}` trains on texts of its own, not on dialogues", "Name them in a copy of the recipe, or leave --dialogues out.")
             return
         self.chat = encode.Chat(tokenizer)
+        finish = recipe["finish"]
         if written:
             settings = recipes.of_dialogues(settings, written)
-        self.mixture = Mixture(written or ROOT / settings.get("train", recipes.WRITTEN), settings, chats, recipe["finish"])
-        recipes.check_origin(recipe, self.mixture.train)
+            # Else the friend's own voice would have the last word over somebody else's.
+            finish = [{name: value for name, value in stage.items() if name != "dialogues"} for stage in finish]
+        self.mixture = Mixture(written or ROOT / settings.get("train", recipes.WRITTEN), settings, chats, finish)
+        recipes.check_origin(recipe, [*self.mixture.train, *itertools.chain.from_iterable(self.mixture.own)])
         self.notes, self.sources = self.mixture.notes, self.mixture.sources()
         self.commercial = settings.get("commercial", False)
         if written and not self.commercial and recipe["data"].get("commercial"):
@@ -65,6 +68,8 @@ class Data:
             return self.fixed
         examples = self.mixture.epoch(seed, number) if number < self.epochs else self.mixture.last_stage(seed, number - self.epochs)
         made = [self.encoded(example) for example in examples]
+        if not made:
+            raise Problem(f"stage {number - self.epochs + 1} of [[finish]] holds no dialogue", "Give it `written`, `again`, `dialogues` or `augment`, or leave it out.")
         if not any(example.counted() for example in made):
             raise Problem(f"within {self.most} tokens no reply is left to learn from", "Raise max_tokens in the recipe, or look at the dialogues.")
         return made
@@ -113,11 +118,11 @@ class Run:
         # Each [finish] of a recipe is a stage more.
         self.stages = recipe["epochs"] + len(recipe["finish"])
         self.ends = list(itertools.accumulate(len(self.plan(number)) for number in range(self.stages)))
-        self.steps, self.before_finish = self.ends[-1], self.ends[recipe["epochs"] - 1]
+        self.steps, self.before_finish = self.ends[-1], ([0] + self.ends)[recipe["epochs"]]
         self.last = min(self.steps, options.max_steps or self.steps)
         self.until = time.monotonic() + options.max_minutes * 60 if options.max_minutes else math.inf
         self.base = base.identity(options.base)
-        self.run = {"recipe": recipe["name"], "settings": json.dumps(recipe, sort_keys=True), "seed": self.seed, "base": self.base,
+        self.run = {"recipe": recipe["name"], "settings": recipes.identity(recipe), "seed": self.seed, "base": self.base,
                     "data": self.fingerprint(), "steps": self.steps, "precision": precision.name(self.bf16)}
 
     def plan(self, number: int) -> list:
@@ -147,7 +152,7 @@ class Run:
         if step < self.before_finish:
             return rate(self.settings, step, self.before_finish)
         stage = next(number for number, end in enumerate(self.ends) if step < end)
-        begin = self.ends[stage - 1]
+        begin = ([0] + self.ends)[stage]
         table = self.recipe["finish"][stage - self.recipe["epochs"]]
         return rate(self.settings | {"lr_end": 0.0} | table, step - begin, self.ends[stage] - begin)
 

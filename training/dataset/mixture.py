@@ -60,7 +60,9 @@ class Mixture:
     def of_stage(self, path: Path) -> list:
         everything = read_all(path)
         clean = [d for d in everything if not self.overlap.of(d) and ("test" in self.data or not held_out(d.topic))]
-        self.notes.append(f"{len(everything) - len(clean)} of {len(everything)} dialogues of {path.name} left out: they are of a subject that is held out, or share a text with training/evaluation")
+        if left := len(everything) - len(clean):
+            held = "" if "test" in self.data else "are of a subject that is held out, or "
+            self.notes.append(f"{left} of {len(everything)} dialogues of {path.name} left out: they {held}share a text with training/evaluation")
         return clean
 
     def sources(self) -> list:
@@ -98,8 +100,12 @@ class Mixture:
         before, its own, and templates'."""
         settings = self.finish[stage]
         rng = random.Random(f"{seed}/finish/{stage}" if stage else f"{seed}/finish")
-        dialogues = self.kept_back(seed)[stage] + self.own[stage]
-        dialogues += random.Random(f"{seed}/again/{stage}").sample(self.train, min(settings.get("again", 0), len(self.train)))
+        kept = self.kept_back(seed)
+        dialogues = kept[stage] + self.own[stage]
+        # Not this stage's, nor what a later one is to bring.
+        new = {id(d) for stage_of in kept[stage:] for d in stage_of}
+        shown = [d for d in self.train if id(d) not in new]
+        dialogues += random.Random(f"{seed}/again/{stage}").sample(shown, min(settings.get("again", 0), len(shown)))
         dialogues += augment.make(rng, self.train, settings.get("augment", {}), self.overlap, settings.get("topics", augment.TOPICS))
         return [self.example(d, rng, self.data.get("arthur", 0.4)) for d in dialogues]
 

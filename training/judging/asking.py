@@ -3,10 +3,30 @@
 import argparse
 import json
 import os
+import re
 import sys
+from dataclasses import dataclass
 
 from .client import Client
 from .verdicts import Verdicts
+
+
+@dataclass(frozen=True)
+class Form:
+    """The verdicts that a judge may end its answer with, as [[verdict]]."""
+
+    verdicts: tuple
+
+    def verdict(self, answer: str) -> str | None:
+        """One of them; None if the answer names none, or several."""
+        shown = {verdict.casefold(): verdict for verdict in self.verdicts}
+        found = {shown[told.casefold()] for told in re.findall(r"\[\[(\w+)\]\]", answer) if told.casefold() in shown}
+        return found.pop() if len(found) == 1 else None
+
+    def again(self, asked: list) -> list:
+        """The same question once more, after an answer that held no verdict."""
+        reminder = f"\n\nEnd your answer with exactly one of {' or '.join(f'[[{verdict}]]' for verdict in self.verdicts)}, and write no other."
+        return [*asked[:-1], {**asked[-1], "content": asked[-1]["content"] + reminder}]
 
 
 def fields(text: str) -> dict:
@@ -56,8 +76,8 @@ def agreed(yes: bool) -> bool:
         return False
 
 
-def ask(questions: list, verdicts: Verdicts, form, given: argparse.Namespace) -> bool:
-    """Asks [(key, messages)] what is not known yet, in the form's words; False where somebody thought better of it. An answer
+def ask(questions: list, verdicts: Verdicts, form: Form, given: argparse.Namespace) -> bool:
+    """Asks [(key, messages)] what is not known yet; False where somebody thought better of it. An answer
     without a verdict is asked for once more, then kept as one."""
     judge = client(given)
     # A dict, as two questions may be the same one.

@@ -40,11 +40,14 @@ def talk(turns: list) -> Talk:
 def read(path: Path, part: str = "talks") -> list:
     """The talks of a transcript file; its `feelings` are those of one message and its reply."""
     try:
-        talks = [talk(turns) for turns in json.loads(path.read_text(encoding="utf-8"))[part]]
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if part not in content and "talks" in content:
+            raise Problem(f"{path} is of an older `make evaluate`, which asked for no {part}", "Run `make evaluate` again.")
+        talks = [talk(turns) for turns in content[part]]
     except OSError as error:
         raise Problem(f"{path} cannot be read: {error.strerror}", "`make evaluate` writes the transcripts of both arms.") from None
     except (ValueError, TypeError, LookupError):
-        raise Problem(f"{path} is no transcript file with {part}", "`make evaluate` writes them: base.transcripts.json and adapter.transcripts.json.") from None
+        raise Problem(f"{path} is no transcript file", "`make evaluate` writes them: base.transcripts.json and adapter.transcripts.json.") from None
     if not talks or not all(one.said and all(isinstance(text, str) for text in one.said + one.replies) for one in talks):
         raise Problem(f"{path} holds no talks, or an empty one", "Run `make evaluate` again.")
     return talks
@@ -52,7 +55,7 @@ def read(path: Path, part: str = "talks") -> list:
 
 def openings(talks: list) -> list:
     """The opening of each talk, found by what the person wrote: transcripts tell neither mode nor emotion."""
-    lines = [line for path in (OPENINGS, PROBES / "feelings.jsonl") for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [line for path in (OPENINGS, PROBES / "feelings.jsonl") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     known = {tuple(opening["turns"]): opening for opening in map(json.loads, lines)}
     for one in talks:
         if one.said not in known:

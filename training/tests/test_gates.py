@@ -32,7 +32,7 @@ def test_the_shipped_set_passes():
 
 
 def test_first_replies_pass_all_that_can_be_asked_of_them():
-    """Short on purpose, with few questions, and in four modes of which two hold a dozen turns of each."""
+    """Short on purpose, with few questions, and with too few of two modes to tell those apart."""
     first = store.read_all(ROOT / "training/first-replies")
     assert failing(first, 300, 2) <= {"spread of reply lengths", "replies with a question", "modes told apart"}
     assert not leaks(SHIPPED, first)

@@ -119,12 +119,40 @@ def test_who_has_no_verdict_in_one_arm_is_left_out_of_all(tmp_path):
     assert json.loads((tmp_path / "grades/results.json").read_text())["left out"] == 2
     text = (tmp_path / "grades/table.md").read_text()
     assert "comforts after sadness (6 persons)" in text and "2 persons are left out" in text
-    assert sum(request["body"]["messages"][-1]["content"].endswith(alone.REMINDER) for request in server.requests) == len(
+    assert sum(request["body"]["messages"][-1]["content"].endswith("[[yes]] or [[no]], and write no other.") for request in server.requests) == len(
         [request for request in server.requests if lost in request["body"]["messages"][-1]["content"]]) // 2
 
 
 def test_verdicts_are_read_only_where_they_are_clear():
-    assert [alone.verdict(text) for text in ("so [[yes]]", "[[no]] and [[no]]", "[[yes]] or [[no]]", "yes", "[[A]]")] == ["yes", "no", None, None, None]
+    said = ("so [[Yes]]", "[[no]] and [[no]]", "[[yes]] or [[no]]", "yes", "[[A]]")
+    assert [alone.FORM.verdict(text) for text in said] == ["yes", "no", None, None, None]
+
+
+def test_a_judge_without_any_verdict_is_told(tmp_path, capsys):
+    with FakeJudge(lambda *_: "hm") as server:
+        assert run(arms(tmp_path, base=kind), server) == 1
+    assert "no clear verdict about anybody's sadness" in capsys.readouterr().err and not (tmp_path / "grades/results.json").exists()
+
+
+def test_one_arm_alone_has_no_differences(tmp_path):
+    with FakeJudge(attentive) as server:
+        assert run(arms(tmp_path, base=kind), server) == 0
+    assert "the same persons paired" not in (tmp_path / "grades/table.md").read_text()
+
+
+def test_flirting_is_no_news_to_be_glad_about(tmp_path):
+    flirting = next(o for o in begun("openings", 99) if o["emotion"] == "joy" and o["mode"] == "FLIRT")
+    log = transcripts.talk(talk_of([flirting], kind)[0])
+    news = [transcripts.talk(turns) for turns in talk_of(begun("feelings", 2), kind)]
+    assert grade.felt([log, *news], "joy") == [talk for talk in news if talk.said[0] in {o["turns"][0] for o in begun("feelings", 2)[2:]}]
+
+
+def test_transcripts_of_an_older_evaluation_are_told(tmp_path, capsys):
+    given = arms(tmp_path, base=kind)
+    (tmp_path / "base.transcripts.json").write_text(json.dumps({"talks": talk_of(begun("openings", 3))}))
+    with FakeJudge(attentive) as server:
+        assert run(given, server) == 1
+    assert "is of an older `make evaluate`, which asked for no feelings" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("spoil, told", [

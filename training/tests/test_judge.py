@@ -60,7 +60,7 @@ def test_a_judge_that_looks_at_the_position_only_gives_ties(tmp_path):
 def test_verdicts_count_only_if_both_orders_agree():
     assert [prompt.point(*both) for both in ("AB", "BA", "AA", "BB", "CC", "AC", "CB")] == [1, 0, 0.5, 0.5, 0.5, 0.5, 0.5]
     assert prompt.point("A", None) is None
-    assert prompt.verdict("[[A]] … so [[A]]") == "A" and prompt.verdict("[[A]] or [[B]]") is None and prompt.verdict("A") is None
+    assert prompt.FORM.verdict("[[A]] … so [[A]]") == "A" and prompt.FORM.verdict("[[A]] or [[B]]") is None and prompt.FORM.verdict("A") is None
     assert outcome.summary([1, 0.5, 0, None])["win rate"][0] == 0.5
 
 
@@ -91,7 +91,7 @@ def test_garbage_is_asked_once_more_and_counted(tmp_path, garbage):
         assert run(tmp_path, server, count=2) == 0
     made = main_result(tmp_path)
     assert len(server.requests) == 8 and made["invalid"] == 2 and made["win rate"] is None
-    assert server.requests[1]["body"]["messages"][-1]["content"].endswith(prompt.REMINDER)
+    assert server.requests[1]["body"]["messages"][-1]["content"].endswith("[[A]] or [[B]] or [[C]], and write no other.")
 
 
 def test_a_second_answer_with_a_verdict_counts(tmp_path):

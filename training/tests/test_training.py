@@ -21,6 +21,7 @@ import tiny
 import train
 from dataset import kind, store
 from dataset.problem import Problem
+from dataset.prompts import ROOT
 from dataset.split import held_out
 
 
@@ -107,17 +108,27 @@ def test_the_rate_falls_on_into_a_last_stage_from_where_the_epochs_end(tmp_path,
     assert rates[run.before_finish] == 3e-3 and all(a >= b for a, b in zip(rates[3:], rates[4:])), rates
 
 
-def test_last_stages_follow_each_other_each_with_its_own_rate_and_talks(tmp_path, ready):
-    recipe = tmp_path / "r.toml"
+@pytest.fixture
+def staged(tmp_path, ready):
+    """Makes a run of an epoch and these last stages; its dialogues stand in the recipe, as the project's do."""
+    args = [*ready[2:-2], "--recipe", str(tmp_path / "staged.toml"), "--out", str(tmp_path / "run")]
+    data = f'train = "{ready[-1]}"'
+
+    def made(stages, *more):
+        path = tiny.recipe(tmp_path / "staged.toml", "chat", '"all-linear"', data=data)
+        path.write_text(path.read_text().replace("epochs = 8", "epochs = 1") + "".join(f"[[finish]]\nlr = 2e-3\nwarm_up = 0\n{stage}\n" for stage in stages))
+        return train.Run(recipes.read(str(path)), train.options_of([*args, *more]))
+
+    return made
+
+
+def ids(run, stage):
+    return [example.id for example in run.examples(stage)]
+
+
+def test_last_stages_follow_each_other_each_with_its_own_rate_and_talks(tmp_path, staged):
     own = tiny.write_dialogues(tmp_path / "own.jsonl", 9)
-    text = recipe.read_text().replace("epochs = 8", "epochs = 1")
-    one, other = "[[finish]]\nlr = 3e-3\nwarm_up = 0\nwritten = 4\n", f'[[finish]]\nlr = 2e-3\nwarm_up = 0\nagain = 5\ndialogues = "{own}"\n'
-
-    def run_of(stages):
-        recipe.write_text(text + stages)
-        return train.Run(recipes.read(str(recipe)), train.options_of([*ready, "--out", str(tmp_path / "run")]))
-
-    before, run = run_of(one), run_of(one + other)
+    before, run = staged(["written = 4"]), staged(["written = 4", f'again = 5\ndialogues = "{own}"'])
     # What comes before is as it would be without the new one.
     assert [run.plan(number) for number in range(2)] == [before.plan(number) for number in range(2)]
     assert [run.rate(step) for step in range(before.steps)] == [before.rate(step) for step in range(before.steps)]
@@ -126,6 +137,66 @@ def test_last_stages_follow_each_other_each_with_its_own_rate_and_talks(tmp_path
     # Its own, but for those of a subject that is held out, and some that were shown before.
     allowed = [d for d in store.read(own) if not held_out(d.topic)]
     assert len(run.examples(2)) == 5 + len(allowed) and 0 < len(allowed) < 9
+
+
+def test_each_last_stage_brings_its_own_new_dialogues_and_again_only_what_was_shown(staged):
+    run = staged(["written = 4\nagain = 99", "written = 3\nagain = 99"])
+    epoch, one, other = (ids(run, stage) for stage in range(3))
+    new, newer = one[:4], other[:3]
+    assert not set(new) & set(epoch) and not set(newer) & set(epoch + one) and len(set(one)) == len(one)
+    assert set(one[4:]) == set(epoch) and set(other[3:]) == set(epoch) | set(new)
+
+
+def test_a_stages_dialogues_that_touch_an_evaluation_set_are_left_out(tmp_path, staged):
+    told = json.loads((ROOT / "training/evaluation/feelings.jsonl").read_text().splitlines()[0])["turns"][0]
+    own = [d for d in store.read(tiny.write_dialogues(tmp_path / "own.jsonl", 9)) if not held_out(d.topic)]
+    own[0].turns[0] = ("person", told.upper(), None)
+    store.write(tmp_path / "own.jsonl", own)
+    run = staged([f'dialogues = "{tmp_path / "own.jsonl"}"'])
+    assert len(run.examples(1)) == len(own) - 1 and f"1 of {len(own)} dialogues of own.jsonl left out" in run.data.notes[-1]
+
+
+def test_own_dialogues_are_not_followed_by_the_projects(tmp_path, staged, ready):
+    own = tiny.write_dialogues(tmp_path / "own.jsonl", 9)
+    run = staged([f'again = 2\ndialogues = "{own}"'], "--dialogues", ready[-1])
+    assert len(run.examples(1)) == 2
+
+
+def test_a_last_stage_with_nothing_in_it_is_told(staged):
+    with pytest.raises(Problem, match=r"stage 1 of \[\[finish\]\] holds no dialogue"):
+        staged([""])
+
+
+@pytest.mark.parametrize("line, told", [
+    ("finish = 5", "is no table"), ("finish = [1]", "is no table"), ("[[finish]]\nlr = 1.0", "`warm_up` is missing"),
+    ("[finish]\nlr = 1.0\nwarm_up = 0\nagain = -3", "is no count"), ("[finish]\nlr = 1.0\nwarm_up = 0\nwritten = \"many\"", "is no count"),
+    ("[finish]\nlr = 1.0\nwarm_up = 0\ndialogues = 5", "is no path"), ("[finish]\nlr = 1.0\nwarm_up = 0\naugment = { humor = 3 }", "`humor` in `augment`"),
+    ("[finish]\nlr = 1.0\nwarm_up = 0\ntopics = { zodiac = 3 }", "`zodiac` in `topics`"),
+])
+def test_a_last_stage_that_cannot_be_is_told(tmp_path, line, told):
+    path = tiny.recipe(tmp_path / "r.toml", "chat", '"all-linear"')
+    path.write_text(f"{line}\n{path.read_text()}" if line.startswith("finish") else f"{path.read_text()}{line}\n")
+    with pytest.raises(Problem, match=re.escape(told)):
+        recipes.read(str(path))
+
+
+def test_a_recipe_is_the_same_however_its_one_last_stage_is_written(tmp_path):
+    def identity(text):
+        path = tiny.recipe(tmp_path / "r.toml", "chat", '"all-linear"')
+        path.write_text(path.read_text() + text)
+        return recipes.identity(recipes.read(str(path)))
+
+    one = identity("[finish]\nlr = 1.0\nwarm_up = 0\n")
+    assert one == identity("[[finish]]\nlr = 1.0\nwarm_up = 0\n") != identity("") and '"finish": {' in one and "finish" not in identity("")
+
+
+def test_what_is_held_out_is_measured_once_a_step(tmp_path, ready, monkeypatch):
+    seen = []
+    measure = adapter.held_out_loss
+    monkeypatch.setattr(adapter, "held_out_loss", lambda *given: seen.append(1) or measure(*given))
+    assert train.main([*ready, "--out", str(tmp_path / "run"), "--max-steps", "2"]) == 0
+    # Before the first step, and after the last.
+    assert len(seen) == 2 and json.loads((tmp_path / "run/run.json").read_text())["held_out_by_mode"]
 
 
 def test_a_last_stage_of_a_recipe_for_plain_text_is_refused(tmp_path):
@@ -338,6 +409,13 @@ def test_non_commercial_dialogues_are_known_whatever_the_recipe_says(tmp_path, r
     assert train.main([*ready, "--recipe", str(free), "--dialogues", str(tmp_path / "kind.jsonl"), "--out", str(tmp_path / "run")]) == 1
     told = capsys.readouterr().err
     assert "is under EmpatheticDialogues, CC BY-NC 4.0" in told and "recipe `free` does not say so" in told and not (tmp_path / "run").exists()
+
+
+def test_a_stages_non_commercial_dialogues_are_known_too(tmp_path, staged):
+    made = [kind.dialogue(f"ed-train-{n}", [f"my day number {n} was long", "Sit down and tell the whole story."], ["joy"] * 2) for n in range(12)]
+    store.write(tmp_path / "kind.jsonl", made)
+    with pytest.raises(Problem, match="is under EmpatheticDialogues, CC BY-NC 4.0"):
+        staged([f'dialogues = "{tmp_path / "kind.jsonl"}"'])
 
 
 def test_the_reference_recipe_holds_the_references_values():
