@@ -46,8 +46,17 @@ def surroundings() -> dict:
 
 def scores(binary: Path, texts: list) -> list:
     """The seven emotion probabilities of each text, by the shipped scorer."""
+    return [told["scores"] for told in scored(binary, texts)]
+
+
+def modes(binary: Path, texts: list) -> list:
+    """The mode that the bot answers each text in, as the first of a chat."""
+    return [told["mode"] for told in scored(binary, texts)]
+
+
+def scored(binary: Path, texts: list) -> list:
     if not texts:
         return []
     lines = "".join(" ".join(text.split()) + "\n" for text in texts)
     told = subprocess.run([binary, "score", "--json", "-"], input=lines, capture_output=True, text=True, check=True)
-    return [json.loads(line)["scores"] for line in told.stdout.splitlines()]
+    return [json.loads(line) for line in told.stdout.splitlines()]

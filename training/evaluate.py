@@ -22,7 +22,7 @@ import spread
 from dataset.mixture import Mixture
 from dataset.problem import Problem, exit_code
 from dataset.prompts import ROOT, shipped_persona
-from engine import Engine, scores
+from engine import Engine, modes, scores
 from judging import outcome, transcripts
 
 NEGATIVE = ("anger", "disgust", "fear", "sadness")
@@ -244,7 +244,9 @@ def measured(engine: Engine, options, openings: list, encoder) -> tuple:
     say("talks")
     logs = talks(engine, openings, options.seed)
     more = probes("feelings", options.quick)
-    answered = talks(engine, more, options.seed)
+    # As the bot would: it answers in GENERAL where its scorer does not notice the feeling.
+    chosen = modes(options.binary, [opening["turns"][0] for opening in more])
+    answered = talks(engine, [opening | {"mode": mode} for opening, mode in zip(more, chosen)], options.seed)
     firsts = controls.variants([log[:1] for log in logs] + answered)
     controlled = known.controlled | topic(controls.variants(logs), encoder.cosine) | feelings(firsts, openings + more, options.binary)
     shares = {"facts": known.shares, "controlled": controlled, "behaviour": behaviour(logs)}

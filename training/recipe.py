@@ -15,7 +15,7 @@ KNOWN = {
     "lora": {"r", "alpha", "dropout", "targets"},
     "optimizer": {"lr", "lr_end", "weight_decay", "warm_up", "schedule", "clip", "batch_tokens", "batch", "accumulate"},
     "data": {"arthur", "persona_chat", "weigh", "augment", "licence", "commercial", "train", "test", "most_test"},
-    "finish": {"lr", "warm_up", "written", "again", "dialogues", "augment", "topics"},
+    "finish": {"lr", "warm_up", "written", "again", "dialogues", "general", "augment", "topics"},
     "keep": {"every_steps"},
 }
 # What each table cannot be without.
@@ -79,6 +79,9 @@ def check_stage(path: Path, stage: dict) -> None:
     for name in ("written", "again"):
         if not (type(stage.get(name, 0)) is int and stage.get(name, 0) >= 0):
             raise Problem(f"{path}: `{name} = {stage[name]}` in [[finish]] is no count", "It is how many dialogues the stage shows, such as 100.")
+    share = stage.get("general", 0)
+    if not (type(share) in (int, float) and 0 <= share <= 1):
+        raise Problem(f"{path}: `general = {share}` in [[finish]] is no share", "It is between 0 and 1, such as 0.5.")
     if not isinstance(stage.get("dialogues", ""), str):
         raise Problem(f"{path}: `dialogues = {stage['dialogues']}` in [[finish]] is no path", "It names a file or a folder of dialogues, such as \"training/first-replies\".")
     for name, known in (("augment", augment.KINDS), ("topics", augment.TOPICS)):

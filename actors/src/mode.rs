@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(rules.choose(near, None, false).mode, "GENERAL");
         assert_eq!(rules.choose(near, Some("FIX"), false).mode, "FIX");
         assert_eq!(rules.choose(scores(&[(Label::Sadness, 0.24)]), Some("FIX"), false).mode, "GENERAL");
-        let warm = scores(&[(Label::Joy, 0.47)]);
+        let warm = scores(&[(Label::Joy, 0.27)]);
         assert_eq!(rules.choose(warm, Some("FLIRT"), false).mode, "WARM", "consent withdrawn, warmth stays");
     }
 

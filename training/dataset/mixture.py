@@ -4,7 +4,7 @@ Synthetic-Persona-Chat. Every epoch draws other personas and values; the seed de
 import itertools
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import augment, persona_chat
@@ -101,13 +101,18 @@ class Mixture:
         settings = self.finish[stage]
         rng = random.Random(f"{seed}/finish/{stage}" if stage else f"{seed}/finish")
         kept = self.kept_back(seed)
-        dialogues = kept[stage] + self.own[stage]
+        dialogues = kept[stage] + self.in_general(seed, stage)
         # Not this stage's, nor what a later one is to bring.
         new = {id(d) for stage_of in kept[stage:] for d in stage_of}
         shown = [d for d in self.train if id(d) not in new]
         dialogues += random.Random(f"{seed}/again/{stage}").sample(shown, min(settings.get("again", 0), len(shown)))
         dialogues += augment.make(rng, self.train, settings.get("augment", {}), self.overlap, settings.get("topics", augment.TOPICS))
         return [self.example(d, rng, self.data.get("arthur", 0.4)) for d in dialogues]
+
+    def in_general(self, seed: int, stage: int) -> list:
+        """A stage's own dialogues, a share of them in GENERAL too: there the bot answers what its scorer takes for neither sad nor glad."""
+        rng, share = random.Random(f"{seed}/general/{stage}"), self.finish[stage].get("general", 0)
+        return self.own[stage] + [replace(d, mode="GENERAL") for d in self.own[stage] if d.mode in ("FIX", "WARM") and rng.random() < share]
 
     def held_out(self) -> list:
         """The held-out dialogues, all with Arthur, so that every run measures the same."""

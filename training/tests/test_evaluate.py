@@ -218,6 +218,7 @@ def evaluated(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "losses", lambda engine, *_: {"by mode": engine.loss([]), "wrong persona costs": 0.1})
     calm = {label: 0.0 for label in ("anger", "disgust", "fear", "joy", "sadness", "surprise")}
     monkeypatch.setattr(evaluate, "scores", lambda _, texts: [calm for _ in texts])
+    monkeypatch.setattr(evaluate, "modes", lambda _, texts: ["GENERAL" if len(text) % 2 else "FIX" for text in texts])
 
     (tmp_path / "a.gguf").write_bytes(b"one")
 
@@ -267,6 +268,15 @@ def test_measures_are_told_where_both_arms_are_above_their_controls(evaluated, m
     assert rows["on topic (embedding, cosine), replies shuffled (control)"] == ["0.000 (0.000–0.000)"] * 2
     assert rows["comfort after sadness, second judge, adapter − base"] == ["+0 points (+0 to +0)"]
     assert rows["memory used"] == ["100% (95%–100%)"] * 2 and "memory used, without the memory (control)" in rows
+
+
+def test_a_feeling_is_answered_in_the_mode_that_the_bot_chooses(evaluated, monkeypatch):
+    asked = []
+    replies = FakeEngine.replies
+    monkeypatch.setattr(FakeEngine, "replies", lambda self, given: asked.extend(given) or replies(self, given))
+    evaluated("--quick", "8")
+    chosen = {len(a["turns"][0]["text"]) % 2: a["mode"] for a in asked if a["turns"][0]["text"] in {o["turns"][0] for o in evaluate.probes("feelings")}}
+    assert chosen == {0: "FIX", 1: "GENERAL"}
 
 
 def test_talks_are_drawn_by_the_seed(evaluated):

@@ -156,6 +156,14 @@ def test_a_stages_dialogues_that_touch_an_evaluation_set_are_left_out(tmp_path, 
     assert len(run.examples(1)) == len(own) - 1 and f"1 of {len(own)} dialogues of own.jsonl left out" in run.data.notes[-1]
 
 
+@pytest.mark.parametrize("share, wanted", [(0, 1), (1, 2)])
+def test_a_share_of_a_stages_dialogues_is_also_shown_where_the_bot_notices_no_feeling(tmp_path, staged, share, wanted):
+    own = [d for d in store.read(tiny.write_dialogues(tmp_path / "own.jsonl", 9)) if not held_out(d.topic) and d.mode == "FIX"]
+    store.write(tmp_path / "own.jsonl", own)
+    run = staged([f'dialogues = "{tmp_path / "own.jsonl"}"\ngeneral = {share}'])
+    assert sorted(example.mode for example in run.examples(1)) == sorted(["FIX"] * len(own) + ["GENERAL"] * len(own) * (wanted - 1))
+
+
 def test_own_dialogues_are_not_followed_by_the_projects(tmp_path, staged, ready):
     own = tiny.write_dialogues(tmp_path / "own.jsonl", 9)
     run = staged([f'again = 2\ndialogues = "{own}"'], "--dialogues", ready[-1])
@@ -170,7 +178,7 @@ def test_a_last_stage_with_nothing_in_it_is_told(staged):
 @pytest.mark.parametrize("line, told", [
     ("finish = 5", "is no table"), ("finish = [1]", "is no table"), ("[[finish]]\nlr = 1.0", "`warm_up` is missing"),
     ("[finish]\nlr = 1.0\nwarm_up = 0\nagain = -3", "is no count"), ("[finish]\nlr = 1.0\nwarm_up = 0\nwritten = \"many\"", "is no count"),
-    ("[finish]\nlr = 1.0\nwarm_up = 0\ndialogues = 5", "is no path"), ("[finish]\nlr = 1.0\nwarm_up = 0\naugment = { humor = 3 }", "`humor` in `augment`"),
+    ("[finish]\nlr = 1.0\nwarm_up = 0\ndialogues = 5", "is no path"), ("[finish]\nlr = 1.0\nwarm_up = 0\ngeneral = 2", "is no share"), ("[finish]\nlr = 1.0\nwarm_up = 0\naugment = { humor = 3 }", "`humor` in `augment`"),
     ("[finish]\nlr = 1.0\nwarm_up = 0\ntopics = { zodiac = 3 }", "`zodiac` in `topics`"),
 ])
 def test_a_last_stage_that_cannot_be_is_told(tmp_path, line, told):
