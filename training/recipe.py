@@ -85,7 +85,10 @@ def check_stage(path: Path, stage: dict) -> None:
     if not isinstance(stage.get("dialogues", ""), str):
         raise Problem(f"{path}: `dialogues = {stage['dialogues']}` in [[finish]] is no path", "It names a file or a folder of dialogues, such as \"training/first-replies\".")
     for name, known in (("augment", augment.KINDS), ("topics", augment.TOPICS)):
-        if strange := set(stage.get(name, {})) - set(known):
+        counts = stage.get(name, {})
+        if not isinstance(counts, dict) or not all(type(count) is int and count >= 0 for count in counts.values()):
+            raise Problem(f"{path}: `{name} = {counts}` in [[finish]] holds no counts", f"It is a table, such as {{ {min(known)} = 20 }}.")
+        if strange := set(counts) - set(known):
             raise Problem(f"{path}: `{min(strange)}` in `{name}` of [[finish]] is unknown", f"Known: {', '.join(sorted(known))}.")
 
 

@@ -68,7 +68,7 @@ class Data:
             return self.fixed
         examples = self.mixture.epoch(seed, number) if number < self.epochs else self.mixture.last_stage(seed, number - self.epochs)
         made = [self.encoded(example) for example in examples]
-        if not made:
+        if not made and number >= self.epochs:
             raise Problem(f"stage {number - self.epochs + 1} of [[finish]] holds no dialogue", "Give it `written`, `again`, `dialogues` or `augment`, or leave it out.")
         if not any(example.counted() for example in made):
             raise Problem(f"within {self.most} tokens no reply is left to learn from", "Raise max_tokens in the recipe, or look at the dialogues.")

@@ -179,6 +179,7 @@ def test_a_last_stage_with_nothing_in_it_is_told(staged):
     ("finish = 5", "is no table"), ("finish = [1]", "is no table"), ("[[finish]]\nlr = 1.0", "`warm_up` is missing"),
     ("[finish]\nlr = 1.0\nwarm_up = 0\nagain = -3", "is no count"), ("[finish]\nlr = 1.0\nwarm_up = 0\nwritten = \"many\"", "is no count"),
     ("[finish]\nlr = 1.0\nwarm_up = 0\ndialogues = 5", "is no path"), ("[finish]\nlr = 1.0\nwarm_up = 0\ngeneral = 2", "is no share"), ("[finish]\nlr = 1.0\nwarm_up = 0\naugment = { humor = 3 }", "`humor` in `augment`"),
+    ("[finish]\nlr = 1.0\nwarm_up = 0\naugment = 5", "holds no counts"), ("[finish]\nlr = 1.0\nwarm_up = 0\ntopics = { job = -1 }", "holds no counts"),
     ("[finish]\nlr = 1.0\nwarm_up = 0\ntopics = { zodiac = 3 }", "`zodiac` in `topics`"),
 ])
 def test_a_last_stage_that_cannot_be_is_told(tmp_path, line, told):
