@@ -266,7 +266,7 @@ def options_of(arguments):
     parser.add_argument("--max-minutes", type=float, help="stop then; the same command goes on later")
     parser.add_argument("--max-steps", type=int, help="stop there, for a trial")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction,
-                        help="half precision; default: as the run was begun, else where a GPU or the processor computes it natively and faster")
+                        help="half precision; default: as the run was begun, else where a GPU computes it natively, or the processor natively and faster")
     parser.add_argument("--cpu", action="store_true", help="even where there is a GPU")
     return parser.parse_args(arguments)
 
