@@ -276,7 +276,7 @@ def run(options) -> None:
     arms, said = {}, {}
     sources = [options.binary, *kept.sources(options.dialogues)]
     for name, adapter in wanted.items():
-        key = kept.key([*sources, Path(adapter)], {"adapter": adapter in ("none", "shipped") and adapter, "seed": options.seed, "quick": options.quick})
+        key = kept.key([*sources, *kept.served(adapter)], {"adapter": adapter in ("none", "shipped") and adapter, "seed": options.seed, "quick": options.quick})
         place = options.out / f"{name}.measured.json"
         if found := kept.load(place, key):
             print(f"{name}: as measured before ({place})", file=sys.stderr)

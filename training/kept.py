@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import checkpoint
+import embedding
 import engine
 from dataset import store
+from export import SHIPPED
 
 HERE = Path(__file__).parent
 # What measures, and by what; neither tests nor texts about it.
@@ -21,9 +23,15 @@ def sources(dialogues: Path) -> list:
     return sorted(own) + sorted(other)
 
 
+def served(adapter: str) -> list:
+    """What lies beside the bot's binary and changes its replies or how they are judged: the adapter, and the emotion scorer."""
+    own = [] if adapter == "none" else [SHIPPED if adapter == "shipped" else Path(adapter)]
+    return own + [embedding.FOLDER / name for name in ("model.onnx", "tokenizer.json", "config.json")]
+
+
 def key(files: list, values: dict) -> str:
-    """A hash of files (the bot's own binary holds its models) and settings; the bot's variables, and files that they name, change
-    what it serves."""
+    """A hash of files (the bot's own binary holds persona and catalogue) and settings; the bot's variables, and files that they
+    name, change what it serves."""
     settings = {name: value for name, value in engine.surroundings().items() if name == "MODEL" or name.startswith("AI_FRIEND_")}
     digest = hashlib.sha256(json.dumps([values, settings], sort_keys=True, default=str).encode())
     for path in [*files, *(path for _, value in sorted(settings.items()) if (path := Path(value)).is_file())]:

@@ -339,6 +339,19 @@ def test_what_was_measured_is_kept_until_something_changes(evaluated, tmp_path, 
     assert len(built) == 12, "the arm says which adapter, whatever the environment does"
 
 
+def test_another_shipped_adapter_or_emotion_scorer_is_measured_anew(evaluated, tmp_path, monkeypatch):
+    built = []
+    monkeypatch.setattr(FakeEngine, "__init__", lambda self, _, name, adapter: (built.append(name), vars(self).update(name=name, adapter=adapter))[0])
+    monkeypatch.setattr(kept, "SHIPPED", tmp_path / "shipped.gguf")
+    monkeypatch.setattr(kept.embedding, "FOLDER", tmp_path)
+    monkeypatch.setattr(evaluate, "arms_of", lambda _: {"base": "none", "adapter": "shipped"})
+    for file, again in (("shipped.gguf", ["base", "adapter"]), ("shipped.gguf", ["adapter"]), ("model.onnx", ["base", "adapter"])):
+        (tmp_path / file).write_bytes(bytes(len(built)))
+        built.clear()
+        evaluated("--quick", "9")
+        assert built == again
+
+
 def test_an_arms_adapter_is_not_the_environments(monkeypatch, tmp_path):
     seen = {}
     monkeypatch.setenv("AI_FRIEND_MODEL_ADAPTER", "mine.gguf")
