@@ -50,7 +50,7 @@ emotion-eval: build ## Measure the emotion classifier on every held-out set, in 
 train: build ## Train the friend's adapter on training/dialogues, or go on with a stopped run (needs PyTorch)
 	@scripts/training.sh train $(ARGS)
 
-train-test: build ## Test the training pipeline on tiny models (needs PyTorch; about 5 minutes)
+train-test: build ## Test the training pipeline on tiny models, and the emotion recipe (needs PyTorch; about 6 minutes)
 	@scripts/training.sh test $(ARGS)
 
 evaluate: build ## Measure the adapter beside the base (needs the training environment)

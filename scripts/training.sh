@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The friend's training: `training.sh train` checks the dialogues, trains, and exports the adapter; a stopped run goes on.
-# `training.sh test` tests the pipeline on tiny models, `training.sh evaluate` measures an adapter beside its base.
+# `training.sh test` tests the pipeline on tiny models, and the emotion classifier's recipe; `training.sh evaluate` measures an
+# adapter beside its base.
 # DIALOGUE_DATA names the folder with synthetic-persona-chat/.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -42,6 +43,11 @@ case $command in
         python=$("$root/scripts/training-python.sh")
         # The tiny models' matrices are too small to share between threads.
         OMP_NUM_THREADS=1 AI_FRIEND_BINARY="$binary" "$python" -m pytest -q -p no:cacheprovider training/tests "$@"
+        # Its environment has all that the emotion classifier's recipe needs for its own tests, too.
+        if [[ $# == 0 ]]; then
+            cd "$root/models/emotion" # both folders have a `train` and an `evaluate`
+            PYTHONPATH='' ORT_DISABLE_TELEMETRY=1 "$python" -m unittest -q
+        fi
         ;;
     evaluate)
         python=$("$root/scripts/training-python.sh")

@@ -124,7 +124,7 @@ async fn scores_are_those_of_python() {
 }
 
 /// The share of behavioural cases that the shipped classifier passes, rounded down. 0.90 is wanted; never lower this.
-const FLOOR: f64 = 0.91;
+const FLOOR: f64 = 0.94;
 
 /// One behavioural case: an accepted mode (FLIRT stands for positive) or label, or that a sum is higher or lower than for
 /// another text.

@@ -3,7 +3,7 @@
 Several runs are averaged weight by weight first (Wortsman et al. 2022, "Model soups"): they start from the same MiniLM.
 The eight numbers of the calibration go into the graph's last step. They minimise the negative log-likelihood of the label,
 rare labels weighing a little more, plus that of the *mode*: the chance, under a little noise at the two thresholds, that the
-persona's rule picks the right one. Both weights were chosen for the best sum of macro-F1 and mode accuracy on the same dev
+reference's rule picks the right one. Both weights were chosen for the best sum of macro-F1 and mode accuracy on the same dev
 split, cross-fitted in five folds.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 import data
 from data import LABELS, MODES
-from metrics import NEGATIVE_ABOVE, POSITIVE_ABOVE, summarize
+from metrics import NEGATIVE_ABOVE, POSITIVE_ABOVE, as_arthur, summarize
 from model import EmotionModel
 from tokenizer import build_tokenizer
 from train import base_folder, predict
@@ -36,11 +36,16 @@ def main() -> None:
     model = soup([torch.load(run / "model.pt") for run in given.runs])
     dev = data.single_label("GoEmotions dev, refined", data.goemotions("dev"))
     gold = torch.tensor(dev.gold)
-    logits = predict(model, build_tokenizer(given.base or base_folder()), dev.texts)
+    tokenizer = build_tokenizer(given.base or base_folder())
+    logits = predict(model, tokenizer, dev.texts)
     scale, bias = fit(logits, gold, given.mode_weight, given.balance)
     for name, values in (("before", logits), ("after", logits * scale + bias)):
         figures = summarize(torch.softmax(values, 1).numpy(), np.array(dev.gold))
         print(f"dev {name:6} " + "  ".join(f"{key} {value:.4f}" for key, value in figures.items() if isinstance(value, float)))
+    chat = data.single_label("Dialogues dev", data.dialogues("dev"))
+    probabilities = torch.softmax(predict(model, tokenizer, chat.texts) * scale + bias, 1).numpy()
+    for mode, shares in as_arthur(probabilities, np.array(chat.gold)).items():
+        print(f"dialogues dev {mode:8} by Arthur's rule " + "  ".join(f"{other} {share:.3f}" for other, share in shares.items()))
     print(f"scale {scale.item():.3f}  " + "  ".join(f"{label} {value:+.2f}" for label, value in zip(LABELS, bias.tolist())))
     model.scale.copy_(scale)
     model.bias.copy_(bias)

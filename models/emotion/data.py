@@ -1,7 +1,8 @@
 """The corpora: where they lie, what their labels become, and which rows may be trained on.
 
 `EMOTION_DATA` names a folder with `train/` (licences that let the weights ship) and `eval-only/` (licences that do not;
-nothing here is ever fitted on them). The card lists files, sources and commits.
+nothing here is ever fitted on them). The card lists files, sources and commits. The project's own dialogues and first
+messages are read where they lie in the repository.
 """
 
 import csv
@@ -11,11 +12,19 @@ import os
 import re
 import sys
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+import overlap
+
 HERE = Path(__file__).parent
+TRAINING = HERE.parents[1] / "training"
+# Last, as both folders have a `train` and an `evaluate`.
+sys.path.append(str(TRAINING))
+from dataset import split, store  # noqa: E402
+
 LABELS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 NEGATIVE = ("anger", "disgust", "fear", "sadness")
 POSITIVE = ("joy", "surprise")
@@ -150,12 +159,76 @@ def written() -> list[Example]:
     return [Example(row["text"], soft(row["label"].split("+")), None, "written") for row in rows]
 
 
-def training_set(written_repeats: int) -> list[Example]:
+def part_of(topic: str) -> str:
+    """On which side a dialogue is, by its subject: "test" (what the friend's own training holds out too), "dev" or "train"."""
+    return "test" if split.held_out(topic) else "dev" if split.held_out(topic, tenths=2) else "train"
+
+
+def dialogues(part: str) -> list[Example]:
+    """What the person says in the dialogues that the friend is trained on (CC0), each turn with the feeling it was written with.
+
+    In GENERAL the friend only chats: a feeling there counts half as neutral, and is not tested on. Where the friend comforts or
+    shares a joy, a first turn written with the other kind of feeling ("my uncle just died??", surprise) is left out. Later turns
+    lean on what was said before, which the scorer does not see: they weigh half, and are not tested on either.
+    """
+    rows = []
+    for dialogue in [dialogue for name in ("dialogues", "first-replies") for dialogue in store.read_all(TRAINING / name)]:
+        if part_of(dialogue.topic) != part:
+            continue
+        wanted = {"FIX": "FIX", "WARM": "FLIRT"}.get(dialogue.mode)
+        for at, (text, label) in enumerate((text, label) for who, text, label in dialogue.turns if who == "person"):
+            mixed = dialogue.mode == "GENERAL" and label != "neutral"
+            if not label or "{" in text or (at == 0 and wanted and mode_of_label(label) != wanted):
+                continue
+            if part == "train" or (at == 0 and not mixed):
+                rows.append(Example(text, soft([label, "neutral"] if mixed else [label]), None, "dialogues", 0.5 if at else 1.0))
+    return rows
+
+
+def first_messages() -> TestSet:
+    """The messages that the friend is evaluated on, each with the feeling that was meant."""
+    entries = []
+    for name in ("openings", "feelings"):
+        lines = (TRAINING / "evaluation" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        entries += [(entry["turns"][0], LABELS.index(entry["emotion"])) for entry in map(json.loads, lines)]
+    texts, gold = zip(*entries)
+    return TestSet("First messages", list(texts), list(gold))
+
+
+def tested() -> set[str]:
+    """Every text of this repository that is selected or tested on, but for the behavioural cases."""
+    return {row.text for part in ("dev", "test") for row in dialogues(part)} | set(first_messages().texts)
+
+
+@cache
+def own_examples() -> tuple[list[Example], list[Example]]:
+    """(written, the dialogues' turns) without those that stand, or nearly stand, in a test of this repository (a minute's work)."""
+    slots = overlap.slots()
+    forms = [(full, row) for row in written() for full in overlap.filled(row.text, slots)]
+    forms += [(row.text, row) for row in dialogues("train")]
+    tests = sorted(tested()) + overlap.texts("behaviour.jsonl")
+    near = {text for _, text in overlap.near_duplicates(tests, [text for text, _ in forms])}
+    touching = {row.text for text, row in forms if text in near}
+    return tuple([row for row in part if row.text not in touching] for part in (written(), dialogues("train")))
+
+
+def training_set(written_repeats: int, dialogue_repeats: int) -> list[Example]:
     """Everything that may be trained on, without texts that also stand in a split we select or test on. An epoch sees each
-    written example `written_repeats` times, restyled each time."""
-    kept_out = {row.text.lower() for split in ("dev", "test") for row in goemotions(split)}
-    rows = goemotions("train") + [row for row in xed(False) + brighter() if row.text.lower() not in kept_out]
-    return rows + written() * written_repeats
+    written example `written_repeats` times and each turn of the dialogues `dialogue_repeats` times, restyled each time."""
+    kept_out = {row.text.lower() for part in ("dev", "test") for row in goemotions(part)}
+    own = {text.lower() for text in tested()}
+    rows = [row for row in goemotions("train") if row.text.lower() not in own]
+    rows += [row for row in xed(False) + brighter() if row.text.lower() not in kept_out and row.text.lower() not in own]
+    ours = zip(own_examples(), (written_repeats, dialogue_repeats))
+    return rows + [row for part, repeats in ours for row in part * repeats if row.text.lower() not in kept_out]
+
+
+def digest(rows: list[Example]) -> str:
+    """What a run was begun with, so that it does not go on with something else."""
+    total = hashlib.sha256()
+    for row in rows:
+        total.update(repr((row.text, row.target.tolist(), row.source, row.weight)).encode())
+    return total.hexdigest()
 
 
 def single_label(name: str, rows: list[Example]) -> TestSet:
@@ -184,8 +257,13 @@ def dailydialog(path: Path) -> TestSet:
     return test
 
 
+def own_test_sets() -> list[TestSet]:
+    """Those of the repository itself."""
+    return [single_label("Dialogues, subjects held out", dialogues("test")), first_messages()]
+
+
 def test_sets() -> tuple[list[TestSet], list[str]]:
-    """Every held-out set that is there, and the names of those that are not."""
+    """Every held-out set of `EMOTION_DATA` that is there, and the names of those that are not."""
     base = root()
     loaders = {
         "GoEmotions test, refined": (base / "train/goemotions/original.test.tsv",

@@ -1,21 +1,26 @@
 """What is measured: labels, modes, calibration. Pure functions of probabilities [n, 7] and gold labels [n]."""
 
+import tomllib
+
 import numpy as np
 
-from data import LABELS, MODES, NEGATIVE, POSITIVE, mode_of_label
+from data import HERE, LABELS, MODES, NEGATIVE, POSITIVE, mode_of_label
 
 NEGATIVE_ABOVE, POSITIVE_ABOVE = 0.3, 0.5
-"""The thresholds that the shipped persona puts on the summed probabilities; the negative one is asked first."""
+"""The reference's thresholds on the summed probabilities, which figures are told for; the negative one is asked first."""
+
+RULES = tomllib.loads((HERE.parents[1] / "personas/arthur.toml").read_text(encoding="utf-8"))["rules"]
+"""The shipped persona's own, for figures of how often he notices a feeling."""
 
 _NEGATIVE = [LABELS.index(label) for label in NEGATIVE]
 _POSITIVE = [LABELS.index(label) for label in POSITIVE]
 _MODE_OF_LABEL = np.array([MODES.index(mode_of_label(label)) for label in LABELS])
 
 
-def modes(probabilities: np.ndarray) -> np.ndarray:
-    """Index into `MODES` for each row."""
-    negative = probabilities[:, _NEGATIVE].sum(1) > NEGATIVE_ABOVE
-    positive = probabilities[:, _POSITIVE].sum(1) > POSITIVE_ABOVE
+def modes(probabilities: np.ndarray, above: tuple[float, float] = (NEGATIVE_ABOVE, POSITIVE_ABOVE)) -> np.ndarray:
+    """Index into `MODES` for each row, by thresholds on the negative and the positive sum."""
+    negative = probabilities[:, _NEGATIVE].sum(1) > above[0]
+    positive = probabilities[:, _POSITIVE].sum(1) > above[1]
     return np.select([negative, positive], [MODES.index("FIX"), MODES.index("FLIRT")], MODES.index("GENERAL"))
 
 
@@ -46,3 +51,11 @@ def summarize(probabilities: np.ndarray, gold: np.ndarray) -> dict:
         "mode_share": {mode: float((chosen == i).mean()) for i, mode in enumerate(MODES)},
         "gold_mode_share": {mode: float((_MODE_OF_LABEL[gold] == i).mean()) for i, mode in enumerate(MODES)},
     }
+
+
+def as_arthur(probabilities: np.ndarray, gold: np.ndarray) -> dict:
+    """For each gold mode, how often the shipped persona's thresholds choose which: {"FIX": {"FIX": 0.7, "FLIRT": …}, …}. FLIRT, the
+    reference's name, stands for the positive mode, which is the persona's WARM."""
+    chosen, wanted = modes(probabilities, (RULES["negative_above"], RULES["positive_above"])), _MODE_OF_LABEL[gold]
+    return {mode: {other: float((chosen[wanted == i] == j).mean()) for j, other in enumerate(MODES)}
+            for i, mode in enumerate(MODES) if (wanted == i).any()}

@@ -1,4 +1,4 @@
-"""What the recipe rests on, without any corpus: `python -m unittest -v` in this folder (a few seconds)."""
+"""What the recipe rests on, without any corpus: `python -m unittest -v` in this folder (half a minute)."""
 
 import json
 import random
@@ -14,7 +14,7 @@ from calibrate import fit, mode_loss
 from data import FINE_TO_LABEL, GOEMOTIONS, LABELS, MODES, Example
 from evaluate import HERE, Scorer, read_cases
 from export import to_int8
-from metrics import calibration_error, f1, modes, summarize
+from metrics import as_arthur, calibration_error, f1, modes, summarize
 from model import EmotionModel
 from train import pad
 
@@ -40,7 +40,56 @@ class Mapping(unittest.TestCase):
         self.assertEqual(data.detokenize("What 's up , boss ?"), "What's up, boss?")
 
 
+class Dialogues(unittest.TestCase):
+    def test_no_subject_is_on_two_sides(self):
+        topics = {d.topic for name in ("dialogues", "first-replies") for d in data.store.read_all(data.TRAINING / name)}
+        sides = {part: {data.split.subject(topic) for topic in topics if data.part_of(topic) == part} for part in ("train", "dev", "test")}
+        self.assertEqual(sum(map(len, sides.values())), len(set().union(*sides.values())))
+        self.assertTrue(all(len(data.dialogues(part)) > 250 for part in sides))
+        self.assertTrue(all(data.part_of(topic) == "test" for topic in topics if data.split.held_out(topic)))
+
+    def test_a_later_turn_weighs_half_and_a_feeling_in_chit_chat_is_half_neutral(self):
+        rows = data.dialogues("train")
+        self.assertEqual({row.weight for row in rows}, {0.5, 1.0})
+        self.assertEqual({float(row.target.max()) for row in rows}, {0.5, 1.0})
+        for row in rows:
+            if row.target.max() < 1.0:
+                self.assertEqual(row.target[LABELS.index("neutral")], 0.5)
+
+    def test_only_first_turns_with_one_feeling_are_tested_on(self):
+        for row in data.dialogues("dev") + data.dialogues("test"):
+            self.assertEqual((row.weight, float(row.target.max())), (1.0, 1.0))
+
+    def test_bad_news_written_as_a_surprise_are_not_learnt_as_good_ones(self):
+        texts = {row.text for part in ("train", "dev", "test") for row in data.dialogues(part) if row.weight == 1.0}
+        self.assertNotIn("my uncle just died?? he was at our bbq yesterday", texts)
+
+    def test_what_is_near_a_test_of_this_repository_is_not_trained_on(self):
+        ours = [row.text for part in data.own_examples() for row in part]
+        self.assertGreater(len(ours), 13000)
+        self.assertIn("she gave me the ring back", data.tested())
+        self.assertNotIn("my dog died", ours)  # "my dog died this morning" is a first message
+        forms = [full for row in data.own_examples()[0] for full in overlap.filled(row.text, SLOTS)]
+        self.assertEqual(overlap.near_duplicates(sorted(data.tested())[::10], forms), [])
+
+    def test_other_data_are_noticed(self):
+        rows = data.written()[:5]
+        before = data.digest(rows)
+        self.assertEqual(data.digest(data.written()[:5]), before)
+        rows[0].weight = 0.5
+        self.assertNotEqual(data.digest(rows), before)
+
+
 class Metrics(unittest.TestCase):
+    def test_the_shipped_persona_shares_joy_below_the_reference_s_threshold(self):
+        rows = np.zeros((2, 7))
+        rows[0, LABELS.index("joy")], rows[0, LABELS.index("neutral")] = 0.4, 0.6
+        rows[1, LABELS.index("fear")], rows[1, LABELS.index("neutral")] = 0.31, 0.69
+        gold = np.array([LABELS.index("joy"), LABELS.index("sadness")])
+        self.assertEqual(MODES[modes(rows)[0]], "GENERAL")
+        chosen = as_arthur(rows, gold)
+        self.assertEqual({mode: max(shares, key=shares.get) for mode, shares in chosen.items()}, {"FIX": "FIX", "FLIRT": "FLIRT"})
+
     def test_modes_ask_the_negative_score_first(self):
         rows = np.zeros((4, 7))
         for row, weights in enumerate(({"joy": 0.6, "anger": 0.31, "neutral": 0.09}, {"joy": 0.51, "neutral": 0.49},
@@ -114,8 +163,7 @@ class Artefact(unittest.TestCase):
         np.testing.assert_allclose(scorer.probabilities(texts, batch=64), alone, atol=1e-5)
 
     def test_no_behaviour_case_is_near_a_training_example(self):
-        written = [full for text in overlap.texts("written.jsonl") for full in overlap.filled(text, SLOTS)]
-        self.assertEqual(overlap.near_duplicates(overlap.texts("behaviour.jsonl"), written), [])
+        self.assertEqual(overlap.near_duplicates(overlap.texts("behaviour.jsonl"), overlap.written()), [])
 
 
 if __name__ == "__main__":

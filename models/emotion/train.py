@@ -18,13 +18,14 @@ import torch
 from torch import Tensor, nn
 
 import data
+import precision
 from augment import chat_style
 from data import LABELS, MODES, Example
 from metrics import summarize
 from model import EmotionModel, from_base
 from tokenizer import build_tokenizer, write_emoji_rows
 
-SOURCES = ("goemotions", "xed", "brighter", "written")
+SOURCES = ("goemotions", "xed", "brighter", "written", "dialogues")
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Recipe:
     """What a stage of training depends on, beside the data."""
 
     seed: int = 1
-    epochs: int = 3
+    epochs: int = 2
     tokens_a_step: int = 1536
     max_tokens: int = 64
     rate: float = 1.5e-4
@@ -48,13 +49,16 @@ class Recipe:
     smoothing: float = 0.03
     xed_weight: float = 0.5
     written_repeats: int = 3
+    dialogue_repeats: int = 1
+    precision: str = "f32"
 
 
 STAGES = {
     "learn": Recipe(),
-    "finish": Recipe(seed=2, epochs=1, rate=8e-5, head_rate=3e-4, average=0.995, written_repeats=6),
+    "finish": Recipe(seed=2, epochs=1, rate=8e-5, head_rate=3e-4, average=0.995, written_repeats=6,
+                     dialogue_repeats=2),
 }
-"""The shipped recipe: three epochs from MiniLM, then a gentle one from their averaged weights, with more of the chat lines.
+"""The shipped recipe: two epochs from MiniLM, then a gentle one from their averaged weights, with more of the chat lines.
 The run's result is the mean of both stages' weights."""
 
 
@@ -65,17 +69,27 @@ def main() -> None:
     options.add_argument("--device", default="cpu")
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--seed", type=int, default=0, help="added to the seed of each stage")
+    options.add_argument("--bf16", action=argparse.BooleanOptionalAction,
+                         help="half precision; default: as the run was begun, else where a GPU computes it natively, or the processor natively and faster")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
     results: list[dict[str, Tensor]] = []
+    device = torch.device(given.device)
+    bf16 = precision.chosen(given.bf16, begun(given.out / next(iter(STAGES))), device.type)
     for name, recipe in STAGES.items():
         print(f"stage {name}", flush=True)
         folder = given.out / name
         folder.mkdir(parents=True, exist_ok=True)
-        recipe = replace(recipe, seed=recipe.seed + given.seed)
+        recipe = replace(recipe, seed=recipe.seed + given.seed, precision=precision.name(bf16))
         start = results[-1] if results else None
-        results.append(Trainer(recipe, folder, given.base or base_folder(), torch.device(given.device), start).run())
+        results.append(Trainer(recipe, folder, given.base or base_folder(), device, start).run())
     torch.save({key: torch.stack([result[key] for result in results]).mean(0) for key in results[0]}, given.out / "model.pt")
+
+
+def begun(folder: Path) -> str | None:
+    """The precision of the stage that is in this folder already."""
+    path = folder / "recipe.json"
+    return json.loads(path.read_text()).get("precision") if path.exists() else None
 
 
 def base_folder() -> Path:
@@ -101,7 +115,8 @@ class Trainer:
             self.model.load_state_dict(weights)
         self.model.words.weight.requires_grad_(False)
         self.prior = nn.Parameter(torch.zeros(len(SOURCES), len(LABELS), device=device))
-        self.rows = data.training_set(recipe.written_repeats)
+        self.rows = data.training_set(recipe.written_repeats, recipe.dialogue_repeats)
+        self.digest = data.digest(self.rows)
         self.dev = data.goemotions("dev")
         self.loss = Loss(recipe, self.rows, self.device)
         self.optimizer = torch.optim.AdamW(self.groups(), fused=True)
@@ -110,8 +125,9 @@ class Trainer:
 
     def run(self) -> dict[str, Tensor]:
         """Trains the epochs that are not done yet; the averaged weights."""
-        (self.out / "recipe.json").write_text(json.dumps(asdict(self.recipe), indent=1) + "\n")
         first = self.resume()
+        (self.out / "recipe.json.part").write_text(json.dumps(asdict(self.recipe), indent=1) + "\n")
+        (self.out / "recipe.json.part").rename(self.out / "recipe.json")
         for epoch in range(first, self.recipe.epochs):
             self.train_epoch(epoch)
             self.report(epoch)
@@ -173,7 +189,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rise * (1.0 - progress)
         input_ids, mask = pad(ids)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             features = self.model.features(input_ids.to(self.device), mask.to(self.device))
         features = features.float()
         sources = torch.tensor([SOURCES.index(row.source) for row in rows], device=self.device)
@@ -203,7 +219,7 @@ class Trainer:
     def save(self, epoch: int) -> None:
         """Written beside and renamed, so that an interruption leaves the last whole epoch."""
         state = {"epoch": epoch, "model": self.model.state_dict(), "prior": self.prior.data, "average": self.average,
-                 "optimizer": self.optimizer.state_dict(), "recipe": asdict(self.recipe)}
+                 "optimizer": self.optimizer.state_dict(), "recipe": asdict(self.recipe), "data": self.digest}
         torch.save(state, self.out / "epoch.pt.part")
         (self.out / "epoch.pt.part").rename(self.out / "epoch.pt")
 
@@ -215,6 +231,8 @@ class Trainer:
         state = torch.load(path, map_location=self.device)
         if state["recipe"] != asdict(self.recipe):
             raise SystemExit(f"{path} belongs to another recipe: {state['recipe']}. Use another --out, or remove it.")
+        if state.get("data") != self.digest:
+            raise SystemExit(f"{path} was trained on other data than there are now. Use another --out, or remove it.")
         self.model.load_state_dict(state["model"])
         self.prior.data.copy_(state["prior"])
         self.average = state["average"]
@@ -274,8 +292,7 @@ def predict(model: EmotionModel, tokenizer, texts: list[str], batch: int = 64) -
     logits = torch.empty(len(texts), len(LABELS))
     for at in range(0, len(order), batch):
         part = order[at:at + batch]
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits[part] = model(*pad([ids[i] for i in part])).float()
+        logits[part] = model(*pad([ids[i] for i in part]))
     return logits
 
 
