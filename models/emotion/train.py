@@ -9,6 +9,7 @@ import importlib.util
 import json
 import math
 import random
+import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ import data
 import precision
 from augment import chat_style
 from data import LABELS, MODES, Example
+from dataset.problem import exit_code
 from metrics import summarize
 from model import EmotionModel, from_base
 from tokenizer import build_tokenizer, write_emoji_rows
@@ -297,4 +299,4 @@ def predict(model: EmotionModel, tokenizer, texts: list[str], batch: int = 64) -
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main, "stopped; the same command goes on from the last whole epoch"))
