@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::types::{Label, Mood, Scores};
 
+/// A positive sum (0 to 1) that is good news beyond doubt.
+const CLEARLY: f32 = 0.6;
+
 /// Which mode a score leads to. Data of a persona; see `personas/` for the shipped values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,15 +50,24 @@ impl Rules {
     ///
     /// A message `k` messages ago has weight 0.5^(k / half-life), and the mean is over the weights' sum: the first
     /// message counts whole, without a start value pulling at it (Adam's bias correction, Kingma & Ba 2015, section 3).
+    /// Clearly good news after bad ones are such a first message again: nobody is to be comforted for them.
     pub fn smooth(&self, before: Option<Mood>, scores: Scores) -> Mood {
         let decay = if self.half_life_messages > 0.0 { 0.5_f32.powf(1.0 / self.half_life_messages) } else { 0.0 };
-        let Some(before) = before.filter(|mood| mood.weight > 0.0) else { return Mood { scores, weight: 1.0 } };
+        let counts = |mood: &Mood| mood.weight > 0.0 && !self.turns_good(mood.scores, scores);
+        let Some(before) = before.filter(counts) else { return Mood { scores, weight: 1.0 } };
         let weight = 1.0 + decay * before.weight;
         let mut mean = scores;
         for (mean, old) in mean.0.iter_mut().zip(before.scores.0) {
             *mean = (*mean + decay * before.weight * old) / weight;
         }
         Mood { scores: mean, weight }
+    }
+
+    /// Whether a message is clearly good news where the mean of those before was bad.
+    fn turns_good(&self, before: Scores, scores: Scores) -> bool {
+        before.sum(&self.negative) > self.negative_above
+            && scores.sum(&self.positive) > CLEARLY.max(self.positive_above)
+            && scores.sum(&self.negative) <= self.negative_above
     }
 
     /// Chooses the mode for (smoothed) scores. `before` is the mode of the last answer, which is left with hysteresis.
@@ -145,6 +157,21 @@ mod tests {
             mood = rules.smooth(Some(mood), calm);
         }
         assert!(mood.scores.get(Label::Joy) < 1e-5 && (mood.weight - 2.0).abs() < 1e-3, "{mood:?}");
+    }
+
+    #[test]
+    fn good_news_right_after_bad_ones_are_not_comforted() {
+        let rules = Persona::arthur().rules;
+        let bad = rules.smooth(None, scores(&[(Label::Sadness, 0.95)]));
+        let good = rules.smooth(Some(bad), scores(&[(Label::Joy, 0.86), (Label::Sadness, 0.08)]));
+        assert_eq!(rules.choose(good.scores, Some("FIX"), false).mode, "WARM");
+        assert!((good.weight - 1.0).abs() < f32::EPSILON, "what was before is not held against the next message");
+        let mixed = rules.smooth(Some(bad), scores(&[(Label::Joy, 0.5)]));
+        assert_eq!(rules.choose(mixed.scores, Some("FIX"), false).mode, "FIX", "a mild one is not enough");
+        let calm = rules.smooth(Some(bad), scores(&[]));
+        assert_eq!(rules.choose(calm.scores, Some("FIX"), false).mode, "FIX", "nor one without a feeling");
+        let again = rules.smooth(Some(good), scores(&[(Label::Sadness, 0.9)]));
+        assert_eq!(rules.choose(again.scores, Some("WARM"), false).mode, "FIX");
     }
 
     #[test]
