@@ -1,5 +1,5 @@
 """No case of `behaviour.jsonl` may stand, or nearly stand, in `written.jsonl`: `python overlap.py` lists those that do. (What is near
-the repository's other test sets is left out when the training set is read: `data.training_set`.)
+the repository's other test sets is left out when the training set is read: `data.own_examples`.)
 
 Two texts are near duplicates when, in lower case and without punctuation, their sets of words have a Jaccard similarity of
 0.6 or more, or their sets of character trigrams 0.6 or more (which sees through typing errors).

@@ -1,4 +1,4 @@
-"""What the recipe rests on, without any corpus: `python -m unittest -v` in this folder (half a minute)."""
+"""What the recipe rests on, without any corpus: `python -m unittest -v` in this folder (a minute or two)."""
 
 import json
 import random
