@@ -1,8 +1,8 @@
 //! The whole bot under load: the real models, HTTP to the emulator, 1, 8 and 32 simulated users.
 //!
 //! Settings are the program's own (file, environment: `MODEL=… cargo bench --bench bot`). `BENCH_USERS=4` and
-//! `BENCH_TURNS=2` ask for other sizes. Telegram's flood limits and the wait for bursts are switched off: what is
-//! measured is the bot.
+//! `BENCH_TURNS=2` ask for other sizes. Telegram's flood limits, the outbox's pace that keeps to them, and the wait for bursts
+//! are switched off: what is measured is the bot.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -44,7 +44,9 @@ async fn bench(config: &Config, users: &[usize], turns: usize) -> Result<()> {
     let store = app::store(folder.path(), config)?;
     let (windows, stop) = (Windows::default(), CancellationToken::new());
     let parts = mind.parts(telegram.me().await?.id, telegram, store, config);
-    let house = actix::spawn(app::serve(parts, app::house_config(config), windows.clone(), stop.clone()));
+    let mut house = app::house_config(config);
+    house.outbox.paced = false;
+    let house = actix::spawn(app::serve(parts, house, windows.clone(), stop.clone()));
 
     // The first turn prefills the personas' prefixes, which every later one shares.
     let warm = Scenario { users: 1, turns: 2, first_user: 900_000, ..Scenario::default() };

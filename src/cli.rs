@@ -206,10 +206,10 @@ impl ConfigCommand {
     ///
     /// # Errors
     /// As `loaded`.
-    pub fn text<E>(self, loaded: impl FnOnce() -> Result<config::Config, E>) -> Result<String, E> {
+    pub fn text<E>(self, loaded: impl FnOnce() -> Result<config::Loaded, E>) -> Result<String, E> {
         match self {
             Self::Example => Ok(config::example()),
-            Self::Show => loaded().map(|config| config.show()),
+            Self::Show => loaded().map(|loaded| loaded.show()),
         }
     }
 }

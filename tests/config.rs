@@ -96,6 +96,43 @@ fn an_unknown_key_is_told_with_its_line_and_its_nearest_neighbour() {
 }
 
 #[test]
+fn what_kubernetes_tells_every_container_of_a_service_is_no_mistake_of_ours() {
+    let told = [
+        ("AI_FRIEND_WEB_SERVICE_HOST", "10.0.0.1"),
+        ("AI_FRIEND_WEB_SERVICE_PORT", "9090"),
+        ("AI_FRIEND_WEB_SERVICE_PORT_METRICS", "9090"),
+        ("AI_FRIEND_WEB_PORT", "tcp://10.0.0.1:9090"),
+        ("AI_FRIEND_WEB_PORT_9090_TCP", "tcp://10.0.0.1:9090"),
+        ("AI_FRIEND_WEB_PORT_9090_TCP_ADDR", "10.0.0.1"),
+        ("AI_FRIEND_SERVICE_HOST", "10.0.0.2"),
+        ("AI_FRIEND_PORT", "tcp://10.0.0.2:80"),
+    ];
+    let env = told.map(|(name, value)| (name.into(), value.into())).to_vec();
+    let loaded = config::load(&Sources { env, ..Sources::default() }).unwrap();
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    // A port that somebody meant is still pointed out.
+    let told = complaint("", &[("AI_FRIEND_WEB_PORT", "9090")]);
+    assert!(told.contains("no setting has this name"), "{told}");
+}
+
+#[test]
+fn the_settings_in_force_are_shown_with_where_they_come_from_and_what_looks_like_a_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.toml");
+    std::fs::write(&file, "[model]\nslots = 3\n").unwrap();
+    let env = vec![("AI_FRIEND_DATAA".into(), "x".into())];
+    let sources = Sources { file: Some(file.clone()), env, ..Sources::default() };
+    let shown = config::load(&sources).unwrap().show();
+    assert!(shown.starts_with(&format!("# from {}", file.display())), "{shown}");
+    assert!(
+        shown.contains("# warning: environment variable AI_FRIEND_DATAA") && shown.contains("slots = 3"),
+        "{shown}"
+    );
+    let table: toml::Table = shown.parse().expect("it is a settings file itself");
+    assert!(table.contains_key("telegram"));
+}
+
+#[test]
 fn a_wrong_type_is_told_with_what_was_expected_and_what_was_found() {
     let told = complaint("[model]\nslots = \"many\"\n", &[]);
     assert_eq!(told, ":2: model.slots: expected a whole number, found the text \"many\"");

@@ -1,5 +1,6 @@
 //! The house: starts all actors, hears what breaks, starts them anew or gives up, and closes in the right order.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -92,6 +93,14 @@ pub struct Windows {
     pub outbox: Arc<OutboxCounters>,
     /// The emotion actor's counters.
     pub emotion: Arc<crate::emotion::EmotionCounters>,
+    supervision: Arc<OnceLock<Supervision>>,
+}
+
+impl Windows {
+    /// Restarts so far, by actor. None before the house is run.
+    pub fn restarts(&self) -> BTreeMap<&'static str, u64> {
+        self.supervision.get().map(Supervision::restarts).unwrap_or_default()
+    }
 }
 
 /// Runs the house until `stop` is cancelled (then answers in flight are finished within the grace), or until it
@@ -126,6 +135,8 @@ impl House {
         mut events: tokio::sync::mpsc::Receiver<Event>,
         stop: CancellationToken,
     ) -> Result<(), Fatal> {
+        // Only the first house is watched, as there is only one.
+        let _ = self.windows.supervision.set(self.supervision.clone());
         let mut restarts = 0;
         loop {
             let generation = self.supervision.next_generation();

@@ -92,6 +92,9 @@ pub struct OutboxSettings {
     pub typing_most: Duration,
     /// Least time between two previews in one chat.
     pub preview_every: Duration,
+    /// Whether a chat's messages keep to Telegram's rates. Where nothing limits them (a load test on the emulator), waiting would be
+    /// measured instead of the bot.
+    pub paced: bool,
     /// Seeds the jitter.
     pub seed: u64,
 }
@@ -107,6 +110,7 @@ impl Default for OutboxSettings {
             typing_every: Duration::from_secs(4),
             typing_most: Duration::from_secs(180),
             preview_every: Duration::from_secs(1),
+            paced: true,
             seed: 0,
         }
     }

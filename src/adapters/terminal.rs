@@ -74,6 +74,11 @@ impl Desk {
     pub async fn see(&mut self) -> Option<Seen> {
         self.seen.recv().await
     }
+
+    /// What was shown already and nobody has looked at.
+    pub fn seen_already(&mut self) -> Option<Seen> {
+        self.seen.try_recv().ok()
+    }
 }
 
 #[async_trait]

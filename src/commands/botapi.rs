@@ -1,8 +1,9 @@
 //! `ai-friend botapi`: the emulator alone.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use friend_sim::bot_api::{BotApi, Config, DEFAULT_TOKEN};
 
 use crate::app;
@@ -18,13 +19,18 @@ pub fn botapi(asked: &Botapi) -> Result<ExitCode> {
         let settings = settings(asked);
         let control = settings.serve_control;
         let server = BotApi::start(settings).await?;
-        println!("Bot API emulator at {}", server.url());
-        println!("A bot of yours: TG_API_URL={} TG_BOT_TOKEN={DEFAULT_TOKEN} ai-friend run", server.url());
-        if control {
-            println!("Play users:     curl {}/control/", server.url());
+        let (url, mut out) = (server.url(), std::io::stdout());
+        let play = if control {
+            format!("curl {url}/control/")
         } else {
-            println!("Play users:     not here, as others can reach this address; --control serves it all the same");
-        }
+            "not here, as others can reach this address; --control serves it all the same".to_owned()
+        };
+        let told = format!(
+            "Bot API emulator at {url}\n\
+             A bot of yours: TG_API_URL={url} TG_BOT_TOKEN={DEFAULT_TOKEN} ai-friend run\n\
+             Play users:     {play}\n"
+        );
+        out.write_all(told.as_bytes()).context("cannot write to standard output")?;
         stop.cancelled().await;
         server.shutdown().await;
         Ok(ExitCode::SUCCESS)

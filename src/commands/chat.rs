@@ -33,9 +33,16 @@ pub fn chat(config: &Config) -> Result<ExitCode> {
         let mut lines = lines();
         let talked = 'talk: loop {
             screen.prompt();
-            let line = tokio::select! {
-                line = lines.recv() => line,
-                () = stop.cancelled() => None,
+            let line = loop {
+                tokio::select! {
+                    line = lines.recv() => break line,
+                    // What was left unanswered last time comes by itself, and is no answer to the next line.
+                    seen = desk.see() => match seen {
+                        Some(seen) => if screen.see(seen) { screen.prompt() },
+                        None => break None,
+                    },
+                    () = stop.cancelled() => break None,
+                }
             };
             let Some(line) = line else { break Ok(()) };
             if line.trim().is_empty() {
@@ -65,6 +72,10 @@ pub fn chat(config: &Config) -> Result<ExitCode> {
         };
         stop.cancel();
         house.await.context("the actors ended unexpectedly")??;
+        // The answer in flight was finished: it counts as said.
+        while let Some(seen) = desk.seen_already() {
+            screen.see(seen);
+        }
         talked?;
         Ok(ExitCode::SUCCESS)
     })

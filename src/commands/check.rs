@@ -1,5 +1,6 @@
 //! `ai-friend check`: would it start? Says of every part whether it is in order, and goes on to the next.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,12 +19,12 @@ use crate::evaluate::Voice;
 pub fn check(config: &Config) -> Result<ExitCode> {
     // The settings were read before anything else: a mistake in them has ended the program with its place.
     let mut report = Report { sound: true };
-    report.part("settings", || Ok("in order".to_owned()));
-    report.part("persona", || app::persona(config).map(|persona| persona.name));
-    report.part("emotion", || app::scorer(config).map(|_| "loads and scores".to_owned()));
-    report.part("model", || model(config));
-    report.part("data", || app::store(&config.store.data, config).map(|_| config.store.data.display().to_string()));
-    report.part("token", || token(config));
+    report.part("settings", || Ok("in order".to_owned()))?;
+    report.part("persona", || app::persona(config).map(|persona| persona.name))?;
+    report.part("emotion", || app::scorer(config).map(|_| "loads and scores".to_owned()))?;
+    report.part("model", || model(config))?;
+    report.part("data", || app::store(&config.store.data, config).map(|_| config.store.data.display().to_string()))?;
+    report.part("token", || token(config))?;
     Ok(if report.sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -32,7 +33,7 @@ struct Report {
 }
 
 impl Report {
-    fn part(&mut self, name: &str, look: impl FnOnce() -> Result<String>) {
+    fn part(&mut self, name: &str, look: impl FnOnce() -> Result<String>) -> Result<()> {
         use anstyle::{AnsiColor, Style};
         let (mark, color, text) = match look() {
             Ok(text) => ("ok", AnsiColor::Green, text),
@@ -42,7 +43,9 @@ impl Report {
             }
         };
         let style = Style::new().fg_color(Some(color.into()));
-        anstream::println!("{style}{mark}{style:#}  {name:<9} {}", text.replace('\n', "\n              "));
+        let text = text.replace('\n', "\n              ");
+        writeln!(anstream::stdout(), "{style}{mark}{style:#}  {name:<9} {text}")
+            .context("cannot write to standard output")
     }
 }
 

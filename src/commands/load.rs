@@ -1,5 +1,6 @@
 //! `ai-friend load`: simulated users against the real bot, over HTTP to the emulator, with a report.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,9 @@ pub fn load(load: &Load, config: &Config) -> Result<ExitCode> {
         let token = Secret::new(DEFAULT_TOKEN);
         let telegram: Arc<dyn Messenger> = Arc::new(app::telegram_with(&config, server.url(), token)?);
         let parts = mind.parts(telegram.me().await?.id, telegram, store, &config);
-        let house = actix::spawn(app::serve(parts, app::house_config(&config), Windows::default(), stop.clone()));
+        let mut house = app::house_config(&config);
+        house.outbox.paced = false;
+        let house = actix::spawn(app::serve(parts, house, Windows::default(), stop.clone()));
 
         let seconds = Duration::from_secs_f64;
         let scenario = Scenario {
@@ -70,11 +73,8 @@ pub fn load(load: &Load, config: &Config) -> Result<ExitCode> {
         house.await.context("the actors ended unexpectedly")??;
         server.shutdown().await;
         let Some(report) = report else { return Ok(ExitCode::FAILURE) };
-        if load.json {
-            println!("{}", serde_json::to_string(&report)?);
-        } else {
-            println!("{}\n{report}", Report::heading());
-        }
+        let told = if load.json { serde_json::to_string(&report)? } else { format!("{}\n{report}", Report::heading()) };
+        writeln!(std::io::stdout(), "{told}").context("cannot write to standard output")?;
         Ok(if report.unanswered == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }

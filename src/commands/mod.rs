@@ -24,7 +24,7 @@ use crate::config::{AUTO, Config, LogFormat};
 /// For a person to read: what happened, why, what to do.
 pub fn dispatch(cli: &Cli) -> Result<ExitCode> {
     if let Command::Config(command) = &cli.command {
-        let text = command.command.text(|| cli.load_config().map(|loaded| loaded.config))?;
+        let text = command.command.text(|| cli.load_config())?;
         std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -75,6 +75,9 @@ fn start_log(config: &Config, quiet: bool) -> Result<()> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A log that cannot be written (its disk is full, its reader is gone) would be told of by `eprintln!`, which panics where it
+        // fails, and then within the panic's own report: the process would abort for want of a line.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     let started = match config.log.format {
         LogFormat::Text => log.try_init(),

@@ -2,10 +2,13 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::Result;
 use friend_actors::house::Windows;
+use friend_actors::pace::LONGEST_WAIT;
+use friend_actors::poller::PollerCounters;
 use friend_actors::ports::{ApiError, Me, Messenger};
 use friend_actors::supervisor::backoff;
 
@@ -36,7 +39,7 @@ pub fn run(config: &Config) -> Result<ExitCode> {
             web.loaded(mind.engine.clone());
         }
         let me = tokio::select! {
-            me = introduce(&*telegram) => me?,
+            me = introduce(&*telegram, &windows.poller) => me?,
             () = stop.cancelled() => return Ok(stopped_early()),
         };
         tracing::info!(bot = me.username, model = mind.engine.model().name, "serving; Ctrl-C ends it");
@@ -57,8 +60,9 @@ fn stopped_early() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Asks who we are and registers the commands. Waits for a messenger that is out of reach; ends on a refused token.
-async fn introduce(messenger: &dyn Messenger) -> Result<Me> {
+/// Asks who we are and registers the commands. Waits for a messenger that is out of reach, which counts as failing polls do (the
+/// first poll that succeeds ends that); ends on a refused token.
+async fn introduce(messenger: &dyn Messenger, counters: &PollerCounters) -> Result<Me> {
     let mut attempt = 0;
     loop {
         match messenger.me().await {
@@ -71,11 +75,13 @@ async fn introduce(messenger: &dyn Messenger) -> Result<Me> {
             Err(error @ ApiError::Unauthorized(_)) => return Err(error.into()),
             Err(error) => {
                 let wait = match error {
-                    ApiError::RetryAfter(wait) => wait,
+                    ApiError::RetryAfter(wait) => wait.min(LONGEST_WAIT),
                     _ => backoff(Duration::from_secs(1), Duration::from_secs(30), attempt),
                 };
                 tracing::warn!(%error, ?wait, "the Bot API does not answer; is TG_API_URL right? Trying again");
                 attempt += 1;
+                counters.failures.fetch_add(1, Relaxed);
+                counters.failing.fetch_add(1, Relaxed);
                 tokio::time::sleep(wait).await;
             }
         }

@@ -1,8 +1,9 @@
 //! `ai-friend score`: how a message is felt.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::app;
 use crate::cli::Score;
@@ -18,7 +19,10 @@ pub fn score(asked: &Score, config: &Config) -> Result<ExitCode> {
     let rules = app::persona(config)?.rules;
     runtime.block_on(async {
         match asked.message() {
-            Some(text) => println!("{}", crate::score::message(&scorer, &rules, asked.json, text).await?.trim_end()),
+            Some(text) => {
+                let told = crate::score::message(&scorer, &rules, asked.json, text).await?;
+                writeln!(std::io::stdout(), "{}", told.trim_end()).context("cannot write to standard output")?;
+            }
             None => crate::score::lines(&scorer, &rules, asked.json, std::io::stdin(), std::io::stdout()).await?,
         }
         Ok(ExitCode::SUCCESS)

@@ -43,6 +43,15 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
+impl Loaded {
+    /// The settings in force, what was read, and what looks like a mistake.
+    pub fn show(&self) -> String {
+        let file = self.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
+        let warnings = self.warnings.iter().map(|warning| format!("# warning: {warning}\n"));
+        format!("# from {file}, the environment and flags\n{}\n{}", warnings.collect::<String>(), self.config.show())
+    }
+}
+
 /// Reads all sources.
 ///
 /// # Errors
@@ -135,7 +144,7 @@ impl Into {
                 (_, Some("")) => {}
                 (Some(_), None) => self.complain(place, "its value is not valid UTF-8 text".to_owned()),
                 (Some((_, section, key)), Some(value)) => self.set(place, section, key, &Raw::Text(value.to_owned())),
-                (None, _) if name.starts_with("AI_FRIEND_") && !NOT_SETTINGS.contains(&name) => {
+                (None, value) if is_meant_for_us(name, value) => {
                     let nearest = nearest(name, variables.iter().map(|(variable, ..)| variable.as_str()));
                     let message = format!("no setting has this name; did you mean {}?", nearest.unwrap_or_default());
                     let ours = |&(section, ..): &(&str, _, _)| {
@@ -152,6 +161,19 @@ impl Into {
         }
         warnings
     }
+}
+
+/// Whether an unknown variable is a setting with a mistake in its name. Kubernetes puts variables into every container for each
+/// service of its namespace, such as `AI_FRIEND_WEB_SERVICE_HOST` and `AI_FRIEND_WEB_PORT=tcp://…` for one named `ai-friend-web`
+/// (<https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>): these are nobody's mistake.
+fn is_meant_for_us(name: &str, value: Option<&str>) -> bool {
+    let address = value.is_some_and(|value| ["tcp://", "udp://", "sctp://"].iter().any(|kind| value.starts_with(kind)));
+    let port = |rest: &str| rest.starts_with(|first: char| first.is_ascii_digit());
+    let of_a_service = name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || (name.ends_with("_PORT") && address)
+        || name.split("_PORT_").skip(1).any(port);
+    name.starts_with("AI_FRIEND_") && !NOT_SETTINGS.contains(&name) && !of_a_service
 }
 
 type Known = (&'static str, &'static [&'static str], &'static [Field]);

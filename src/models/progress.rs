@@ -1,6 +1,6 @@
 //! Progress of long work on standard error: a bar on a terminal, a line at each fifth elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::time::Duration;
 
 use friend_gguf::convert::Progress;
@@ -89,7 +89,8 @@ impl Progress for Bar {
         let step = (self.done.min(self.total) * STEPS) / self.total;
         if step > self.told {
             self.told = step;
-            eprintln!("{}: {} %", self.stage, step * 100 / STEPS);
+            // Where nobody can be told, the work goes on.
+            let _ = writeln!(std::io::stderr(), "{}: {} %", self.stage, step * 100 / STEPS);
         }
     }
 }

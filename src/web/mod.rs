@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::extract::State;
@@ -21,6 +22,8 @@ use crate::config::Config;
 
 /// Polls that may fail in a row before the bot counts as unhealthy.
 const FAILING_POLLS: u64 = 5;
+/// What answers under way have left when the program ends.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// A running server.
 pub struct Web {
@@ -36,10 +39,10 @@ impl Web {
         let _ = self.engine.set(engine);
     }
 
-    /// Ends it.
+    /// Ends it. Whoever has a request half sent is not waited for.
     pub async fn stop(self) {
         self.stop.cancel();
-        let _ = self.task.await;
+        let _ = tokio::time::timeout(PARTING, self.task).await;
     }
 }
 
@@ -102,7 +105,7 @@ fn render(Seen { windows, engine }: &Seen) -> String {
     };
     let (talk, emotion) = (windows.observer.counters(), &windows.emotion);
     let (poller, outbox) = (&windows.poller, &windows.outbox);
-    let counters: [(&str, &AtomicU64); 22] = [
+    let counters: [(&str, &AtomicU64); 24] = [
         ("turns_answered_total", &talk.answered),
         ("turns_gave_up_total", &talk.gave_up),
         ("turns_outdated_total", &talk.outdated),
@@ -125,6 +128,8 @@ fn render(Seen { windows, engine }: &Seen) -> String {
         ("outbox_failed_total", &outbox.failed),
         ("outbox_ambiguous_total", &outbox.ambiguous),
         ("outbox_limited_total", &outbox.limited),
+        ("outbox_retried_total", &outbox.retried),
+        ("outbox_previews_total", &outbox.previews),
     ];
     for (name, counter) in counters {
         line(name, "counter", counter.load(Relaxed));
@@ -141,6 +146,10 @@ fn render(Seen { windows, engine }: &Seen) -> String {
         line("engine_evictions_total", "counter", engine.evictions);
         line("engine_restored_total", "counter", engine.restored);
         line("engine_host_cache_bytes", "gauge", engine.host_bytes);
+    }
+    let _ = writeln!(text, "# TYPE ai_friend_actor_restarts_total counter");
+    for (actor, restarts) in windows.restarts() {
+        let _ = writeln!(text, "ai_friend_actor_restarts_total{{actor=\"{actor}\"}} {restarts}");
     }
     text
 }

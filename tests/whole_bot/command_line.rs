@@ -97,10 +97,26 @@ fn random_weights_go_where_the_other_models_are_from_any_working_folder() {
 #[test]
 fn a_full_disk_behind_the_output_is_an_error_and_no_panic() {
     let home = tempfile::tempdir().unwrap();
-    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    let output = ai_friend(&["config", "example"], home.path()).stdout(full).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("cannot write to standard output"), "{}", said(&output));
+    for command in [&["config", "example"][..], &["score", "hi"], &["check"], &["botapi", "--listen", "127.0.0.1:0"]] {
+        let output = ai_friend(command, home.path()).stdout(full_disk()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {}", said(&output));
+        assert!(said(&output).contains("cannot write to standard output"), "{command:?}: {}", said(&output));
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = ai_friend(&["score", "hi"], home.path());
+    // There is something to warn of.
+    command.env("AI_FRIEND_MODLE_THREADS", "3").stderr(full_disk());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", output.status);
+    assert!(!output.stdout.is_empty());
+}
+
+fn full_disk() -> std::fs::File {
+    std::fs::File::options().write(true).open("/dev/full").unwrap()
 }
 
 #[test]

@@ -138,10 +138,11 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn health(port: u16) -> String {
+fn got(port: u16, path: &str) -> String {
     let mut connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
     connection.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    connection.write_all(b"GET /health HTTP/1.1\r\nHost: health\r\nConnection: close\r\n\r\n").unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: health\r\nConnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap();
     answer
@@ -169,7 +170,7 @@ async fn while_it_fetches_a_model_it_tells_its_health_and_ends_when_asked_to() {
     let asked = tokio::time::timeout(PATIENCE, hub.accept()).await;
     let (_connection, _) = asked.unwrap_or_else(|_| panic!("it asks no hub: {}", told())).unwrap();
 
-    let answer = tokio::task::spawn_blocking(move || health(port)).await.unwrap();
+    let answer = tokio::task::spawn_blocking(move || got(port, "/health")).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"loading\":true"), "{answer}");
 
     let status = service.terminate(Duration::from_secs(10)).await;
@@ -177,4 +178,32 @@ async fn while_it_fetches_a_model_it_tells_its_health_and_ends_when_asked_to() {
     assert!(status.success(), "{status}: {}", told());
     assert!(told().contains("stopped before it served anybody"), "{}", told());
     server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_bot_api_that_is_out_of_reach_from_the_start_is_seen_in_its_health() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    fs::write(folder.path().join("ai-friend.toml"), "").unwrap();
+    let (nobody, port) = (free_port(), free_port());
+    let child = command(&format!("http://127.0.0.1:{nobody}"), folder.path(), &log)
+        .env("AI_FRIEND_MODELS", running::config().models.dir)
+        .env("AI_FRIEND_WEB_LISTEN", format!("127.0.0.1:{port}"))
+        .spawn()
+        .unwrap();
+    let mut service = Service { child };
+    let told = || fs::read_to_string(&log).unwrap_or_default();
+    let end = Instant::now() + PATIENCE;
+    while !told().contains("the Bot API does not answer") {
+        assert!(Instant::now() < end, "{}", told());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // It is counted right after it is told.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let [health, metrics] = ["/health", "/metrics"].map(|path| tokio::task::spawn_blocking(move || got(port, path)));
+    let (health, metrics) = (health.await.unwrap(), metrics.await.unwrap());
+    assert!(!health.contains("\"failed_polls_in_a_row\":0"), "{health}");
+    assert!(!metrics.contains("ai_friend_poller_failures_total 0"), "{metrics}");
+    assert!(metrics.contains("ai_friend_outbox_retried_total 0"), "{metrics}");
+    assert!(service.terminate(Duration::from_secs(10)).await.is_some_and(|status| status.success()), "{}", told());
 }

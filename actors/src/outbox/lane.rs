@@ -78,7 +78,8 @@ enum Next {
 async fn one_row(shared: &Shared, row: OutRow, outbox: &Recipient<OutboxWake>) -> Result<Next, StoreError> {
     let (chat, rate) = (row.chat, Rate::of(row.chat));
     // The answer to a button is no message: it costs nothing, and the person waits for it.
-    let paced = !matches!(row.outgoing, Outgoing::ButtonAnswer { .. });
+    let message = !matches!(row.outgoing, Outgoing::ButtonAnswer { .. });
+    let paced = message && shared.parts.settings.paced;
     if row.state == OutState::Sending && !may_resend(shared, &row) {
         tracing::warn!(chat = chat.0, row = row.id, "perhaps sent, and not sent again");
         write(shared, row.id, OutState::Ambiguous).await?;
@@ -100,8 +101,10 @@ async fn one_row(shared: &Shared, row: OutRow, outbox: &Recipient<OutboxWake>) -
     let _in_flight = shared.parts.in_flight.token();
 
     shared.parts.store.mark(row.id, OutState::Sending).await?;
-    if paced {
+    if message {
         shared.end_preview(chat).await;
+    }
+    if paced {
         shared.pace(chat, |pace, now| pace.sent(rate, now));
     }
     let outcome = shared.parts.messenger.send(chat, &row.outgoing).await;

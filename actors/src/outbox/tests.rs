@@ -119,6 +119,18 @@ fn a_chats_rows_go_out_in_order_and_at_its_pace() {
 }
 
 #[test]
+fn where_nothing_limits_a_chat_its_rows_do_not_wait() {
+    in_virtual_time(|| async {
+        let mut bench = Bench::new();
+        bench.settings.paced = false;
+        bench.answer(ANN, &texts(6).iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let _running = bench.start();
+        pass(Duration::from_millis(100)).await;
+        assert_eq!(bench.times(ANN).len(), 6);
+    });
+}
+
+#[test]
 fn the_answer_to_a_button_does_not_wait_for_the_chats_pace() {
     in_virtual_time(|| async {
         let bench = Bench::new();
