@@ -21,15 +21,18 @@ readonly most_megabytes=${MOST_MEGABYTES:-1000000}
 pack() {
     cd "$root"
     # A folder of its own: these flags are not those of every other build, and llama.cpp must not be compiled anew twice.
-    local target=$root/target/gpu sources
+    local target=$root/target/gpu sources built folder
     say "building with all backends as libraries (about 20 minutes on 2 cores, once)"
-    CARGO_TARGET_DIR=$target RUSTFLAGS="" cargo build --release --locked --workspace --features dynamic-backends \
-        --bin ai-friend --example bench_engine
+    # Cargo says where it built llama.cpp: folders of earlier flags or versions lie beside it.
+    built=$(CARGO_TARGET_DIR=$target RUSTFLAGS="" cargo build --release --locked --workspace --features dynamic-backends \
+        --bin ai-friend --example bench_engine --message-format=json-render-diagnostics |
+        python3 -c 'import json, sys; print([m["out_dir"] for m in map(json.loads, sys.stdin) if m["reason"] == "build-script-executed" and "llama-cpp-sys-2" in m["package_id"]][-1])')
     rm -rf "$bundle"
     mkdir -p "$bundle/bin" "$bundle/ggml"
     cp "$target/release/ai-friend" "$target/release/examples/bench_engine" "$bundle/bin"
-    find "$target"/release/build/llama-cpp-sys-2-*/out/{lib,lib64,backends} -name 'lib*.so*' \
-        -exec cp --no-dereference -t "$bundle/bin" {} + 2>/dev/null || true
+    for folder in "$built"/{lib,lib64,backends}; do
+        if [[ -d $folder ]]; then find "$folder" -name 'lib*.so*' -exec cp --no-dereference -t "$bundle/bin" {} +; fi
+    done
     compgen -G "$bundle/bin/libggml-base.so*" >/dev/null || fail "llama.cpp's shared libraries were not built"
     find "$bundle/bin" -type f -exec strip --strip-unneeded {} +
     sources=$(cargo metadata --format-version 1 --locked --offline |

@@ -94,7 +94,10 @@ impl Mind {
 pub fn for_one(config: &Config) -> Config {
     let mut config = config.clone();
     if config.model.kv_tokens == 0 {
-        config.model.kv_tokens = config.model.context_tokens * SINGLE_CONTEXTS;
+        // Streams that were asked for by name are counted by the engine: a stream for each slot and prefix.
+        if config.model.kv_layout != config::KvLayout::Split {
+            config.model.kv_tokens = config.model.context_tokens * SINGLE_CONTEXTS;
+        }
         // Where the model needs a stream for each slot: an answer, and the one that replaces it.
         config.model.slots = config.model.slots.min(2);
     }
@@ -333,6 +336,15 @@ fn find_folder(folder: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_single_conversation_gets_few_cells_unless_streams_were_asked_for_by_name() {
+        let mut config = Config::default();
+        assert_eq!(for_one(&config).model.kv_tokens, config.model.context_tokens * SINGLE_CONTEXTS);
+        config.model.kv_layout = config::KvLayout::Split;
+        let alone = for_one(&config).model;
+        assert_eq!((alone.kv_tokens, alone.slots), (0, 2), "or the streams would be refused for want of cells");
+    }
 
     #[test]
     fn in_the_terminal_one_waits_until_the_friend_has_given_an_answer_up() {

@@ -4,6 +4,7 @@ mod admission;
 pub mod backend;
 pub mod batcher;
 pub mod catalogue;
+mod cgroup;
 pub mod chat_template;
 pub mod convert;
 pub mod fake;

@@ -1,16 +1,14 @@
 //! How much memory there is, and how many cells a KV cache may have in it.
 
-/// Bytes of memory that a new process could have: what the system calls available, within the container's limit. `None`
+use crate::cgroup;
+
+/// Bytes of memory that a new process could have: what the system calls available, within the limits of its control groups. `None`
 /// where the system does not say.
 pub fn available() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    let limit = number("/sys/fs/cgroup/memory.max");
-    let used = number("/sys/fs/cgroup/memory.current").unwrap_or(0);
-    let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(used));
-    Some((kilobytes * 1024).min(left))
+    Some((kilobytes * 1024).min(cgroup::left().unwrap_or(u64::MAX)))
 }
 
 /// What a KV cache is wanted for.

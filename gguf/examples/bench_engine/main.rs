@@ -118,6 +118,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let what = arguments.next().ok_or(USAGE)?;
     let options = parse(arguments)?;
+    // The processor's figures under a GPU's name are worse than none.
+    if options.gpu_layers > 0 && llama::gpus()?.is_empty() {
+        return Err(
+            "--gpu-layers asks for a GPU, and llama.cpp sees none: is its CUDA backend beside this program?".into()
+        );
+    }
     let mut results = Map::new();
     let parts: &[&str] =
         if what == "all" { &["roof", "busy", "peer", "stall", "sequential", "comeback"] } else { &[&what] };

@@ -52,23 +52,14 @@ pub fn run(options: &Options) -> Outcome<Map<String, Value>> {
         "| users | side | tokens/s | TTFT p50 s | TTFT p99 s | ITL p99 s | prompt tokens |\n|---|---|---|---|---|---|---|"
     );
     for &users in &options.users {
-        let mut ours = Vec::new();
-        let mut peers = LAYOUTS.map(|_| Vec::new());
-        let mut roofs = Vec::new();
-        for round in 0..options.rounds {
-            if let Some(bench) = options.batched_bench.as_ref().filter(|_| users == BOUND_USERS) {
-                roofs.push(batched_bench(bench, options, users)?);
+        let Played { ours, peers, roofs } = match rounds(options, users) {
+            Ok(played) => played,
+            // What the others measured is kept: a cache for so many may be more than the memory holds.
+            Err(error) => {
+                println!("| {users} | not measured: {error} | | | | | |");
+                continue;
             }
-            let serving = our_side(options, users)?;
-            ours.push(play(serving.address, Side::Ours, users, round as u64 + 1)?);
-            drop(serving);
-            if let Some(server) = &options.server {
-                for (layout, seen) in LAYOUTS.into_iter().zip(&mut peers) {
-                    let running = Server::start(server, options, users, layout)?;
-                    seen.push(play(running.address, Side::Peer, users, round as u64 + 1)?);
-                }
-            }
-        }
+        };
         print("ours", users, &ours);
         if !roofs.is_empty() {
             bound_ratio = json!(of_bound(users, &ours, &roofs));
@@ -87,6 +78,32 @@ pub fn run(options: &Options) -> Outcome<Map<String, Value>> {
         ("peer_by_users".into(), Value::Object(by_users)),
         ("bound_ratio".into(), bound_ratio),
     ]))
+}
+
+/// What the rounds of one number of users saw.
+struct Played {
+    ours: Vec<Seen>,
+    peers: [Vec<Seen>; LAYOUTS.len()],
+    roofs: Vec<Roof>,
+}
+
+fn rounds(options: &Options, users: usize) -> Outcome<Played> {
+    let mut played = Played { ours: Vec::new(), peers: LAYOUTS.map(|_| Vec::new()), roofs: Vec::new() };
+    for round in 0..options.rounds {
+        if let Some(bench) = options.batched_bench.as_ref().filter(|_| users == BOUND_USERS) {
+            played.roofs.push(batched_bench(bench, options, users)?);
+        }
+        let serving = our_side(options, users)?;
+        played.ours.push(play(serving.address, Side::Ours, users, round as u64 + 1)?);
+        drop(serving);
+        if let Some(server) = &options.server {
+            for (layout, seen) in LAYOUTS.into_iter().zip(&mut played.peers) {
+                let running = Server::start(server, options, users, layout)?;
+                seen.push(play(running.address, Side::Peer, users, round as u64 + 1)?);
+            }
+        }
+    }
+    Ok(played)
 }
 
 /// Our tokens per second over what the roof would allow this trace: our prompt tokens at its prefill speed, then the

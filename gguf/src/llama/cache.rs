@@ -1,11 +1,9 @@
 //! The KV cache of a context: how its keys are stored, how many cells it has, how many streams it is split into.
 
-use llama_cpp_2::LlamaBackendDeviceType as Device;
 use llama_cpp_2::context::params::KvCacheType;
-use llama_cpp_2::list_llama_ggml_backend_devices as devices;
 use llama_cpp_2::model::LlamaModel;
 
-use super::StartError;
+use super::{StartError, device};
 use crate::memory::{self, Wanted};
 use crate::request::{EngineConfig, KvKeys, KvLayout};
 
@@ -136,8 +134,7 @@ fn memory(on_gpu: bool) -> Option<u64> {
     if !on_gpu {
         return memory::available();
     }
-    let gpus = devices().into_iter().filter(|device| matches!(device.device_type, Device::Gpu | Device::IntegratedGpu));
-    let free: u64 = gpus.map(|device| device.memory_free as u64).sum();
+    let free: u64 = device::gpus().ok()?.iter().map(|gpu| gpu.memory_free as u64).sum();
     (free > 0).then_some(free).or_else(memory::available)
 }
 

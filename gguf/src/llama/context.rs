@@ -36,12 +36,16 @@ pub struct Context<'model> {
 /// Most threads of one context.
 const MOST_THREADS: usize = 512;
 
-/// Loads a GGUF model, `gpu_layers` of it onto the GPU.
+/// Loads a GGUF model, `gpu_layers` of it onto the GPU. With none a GPU computes nothing at all: llama.cpp would otherwise hand it the
+/// products of long prompts, weights and all, which is no reference for what a GPU computes, and slow.
 ///
 /// # Errors
 /// [`StartError::Llama`].
 pub fn load_model(path: &Path, gpu_layers: u32) -> Result<LlamaModel, StartError> {
-    let params = LlamaModelParams::default().with_n_gpu_layers(gpu_layers);
+    let mut params = LlamaModelParams::default().with_n_gpu_layers(gpu_layers);
+    if gpu_layers == 0 {
+        params = params.with_devices(&[]).map_err(|error| StartError::llama("leave the GPUs alone", error))?;
+    }
     LlamaModel::load_from_file(library()?, path, &params).map_err(|error| {
         StartError::llama(
             format!("load {}", path.display()),
@@ -82,6 +86,13 @@ pub fn open<'model>(
     adapter: Option<&mut LlamaLoraAdapter>,
     config: &EngineConfig,
 ) -> Result<Context<'model>, StartError> {
+    if model.meta_val_str("general.architecture").is_ok_and(|architecture| architecture == "t5") {
+        return Err(StartError::Setting(
+            "this model is an encoder with a decoder (as T5), which reads a question before it begins to answer; choose one that \
+             generates text token by token"
+                .into(),
+        ));
+    }
     if model.is_recurrent() || model.is_hybrid() {
         return Err(StartError::Setting(
             "this model keeps a recurrent state, which cannot be shared or shortened; choose a transformer".into(),

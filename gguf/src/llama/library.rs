@@ -25,11 +25,29 @@ pub fn library() -> Result<&'static Library, StartError> {
         llama_cpp_sys_2::ggml_log_set(Some(log), std::ptr::null_mut());
     }
     #[cfg(feature = "dynamic-backends")]
-    llama_cpp_2::llama_backend::load_backends();
+    load_backends();
     let fresh = Library::init().map_err(|error| StartError::llama("initialise", error))?;
     let fresh: &'static Library = Box::leak(Box::new(fresh));
     *library = Some(fresh);
     Ok(fresh)
+}
+
+/// Loads the backends that lie beside the program, where a bundle or an image brought them, or else those of the build: with the build's
+/// folder at hand llama.cpp would look nowhere else, and a CUDA backend that was put beside the program would never be found.
+#[cfg(feature = "dynamic-backends")]
+fn load_backends() {
+    let beside = || {
+        let folder = std::env::current_exe().ok()?.parent()?.to_owned();
+        let is_backend = |name: &str| name.starts_with("libggml-cpu") && name.contains(".so");
+        let brought = std::fs::read_dir(&folder).ok()?.flatten();
+        let brought = brought.into_iter().any(|file| file.file_name().to_str().is_some_and(is_backend));
+        // The wrapper panics where a path is no text.
+        (brought && folder.to_str().is_some()).then_some(folder)
+    };
+    match beside() {
+        Some(folder) => llama_cpp_2::llama_backend::load_backends_from_path(&folder),
+        None => llama_cpp_2::llama_backend::load_backends(),
+    }
 }
 
 /// llama.cpp tells as information what only its developers need: all but errors go to the debug level.

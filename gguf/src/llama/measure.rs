@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cache::{streams, with_cells};
 use super::context::open;
-use super::{LlamaBackend, StartError};
+use super::{LlamaBackend, StartError, device};
 use crate::backend::{Backend, Batch, DecodeError, LaneId, Token};
 use crate::request::{EngineConfig, KvLayout};
 
@@ -171,9 +171,9 @@ fn key(config: &EngineConfig, split: bool) -> String {
     let passive = std::env::var("OMP_WAIT_POLICY").unwrap_or_default();
     let EngineConfig { slots, threads, gpu_layers, adapter, kv_keys, .. } = config;
     let kv = format!(" split={split} keys={kv_keys:?}");
-    let adapted = adapter.is_some();
+    let (adapted, gpus) = (adapter.is_some(), device::names(config));
     format!(
-        "{name} {bytes} adapter={adapted} gpu={gpu_layers} slots={slots} threads={threads} on {cores} x {processor} {passive}{kv}"
+        "{name} {bytes} adapter={adapted} gpu={gpu_layers} {gpus} slots={slots} threads={threads} on {cores} x {processor} {passive}{kv}"
     )
 }
 

@@ -3,6 +3,7 @@
 mod backend;
 mod cache;
 mod context;
+mod device;
 mod end;
 mod environment;
 mod library;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub use backend::LlamaBackend;
 pub use context::{Context, load_model, open};
+pub use device::gpus;
 pub use end::end_process;
 pub use environment::{NO_TELEMETRY, reexec_with_quiet_libraries};
 pub use library::library;
@@ -85,6 +87,7 @@ pub fn start(config: EngineConfig) -> Result<EngineHandle, StartError> {
 }
 
 fn serve(config: &EngineConfig, serving: Serving) -> Result<(), StartError> {
+    let config = &device::with_devices(config)?;
     let mut model = load_model(&config.model, config.gpu_layers)?;
     let mut adapter = context::load_adapter(&mut model, config)?;
     let config = &cache::with_cells(&model, config)?;
