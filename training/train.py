@@ -29,6 +29,8 @@ from dataset.problem import Problem
 from dataset.prompts import ROOT
 
 SHIPPED = ROOT / "models/cache/SmolLM2-135M-Instruct.Q4_0.gguf"
+MORE_MEMORY = ("Lower `batch_tokens`, or `batch`, in a copy of the recipe and begin anew with another --out; or take a smaller base.",
+               "With --cpu the computer's own memory counts and not the GPU's: slower, and the same run goes on.")
 
 
 class Data:
@@ -271,6 +273,13 @@ def options_of(arguments):
     return parser.parse_args(arguments)
 
 
+def is_short_of_memory(error: Exception) -> bool:
+    import torch
+
+    # On a processor PyTorch has no error of its own for it.
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
+
+
 def main(arguments=None) -> int:
     options = options_of(arguments)
     if options.threads:
@@ -289,6 +298,11 @@ def main(arguments=None) -> int:
         run.train()
     except Problem as problem:
         print(f"error: {problem}", file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not is_short_of_memory(error):
+            raise
+        print(f"error: {Problem('the memory does not suffice: ' + base.first_line(error), *MORE_MEMORY)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
