@@ -120,11 +120,23 @@ def identity(recipe: dict) -> str:
 
 
 def of_dialogues(data: dict, written: Path) -> dict:
-    """[data] for dialogues named beside it. A recipe of the project's cannot know their licence; a copy of it says what its owner does."""
-    data = {name: value for name, value in data.items() if name not in ("train", "test")}
-    if data.get("licence", WRITTEN).startswith(WRITTEN) and (FOLDER.parent / "dialogues").resolve() not in (written.resolve(), *written.resolve().parents):
-        data |= {"licence": f"{written.name}, licence not stated", "commercial": False}
-    return data
+    """[data] for dialogues named beside it."""
+    return of_files({name: value for name, value in data.items() if name not in ("train", "test")}, [written])
+
+
+def of_files(data: dict, files: list) -> dict:
+    """[data] for the files that are trained on. A recipe of the project's cannot know the licence of others' dialogues, nor can a copy
+    that still tells the project's, or none; one that tells another says what its owner does."""
+    others = [path.name for path in files if not is_ours(path)]
+    if not others or data.get("licence") and not CC0.fullmatch(data["licence"]):
+        return data
+    ours = [data["licence"]] if len(others) < len(files) and data.get("licence") else []
+    return data | {"licence": "; ".join([*ours, *(f"{name}, licence not stated" for name in others)]), "commercial": False}
+
+
+def is_ours(path: Path) -> bool:
+    """Whether dialogues are of the project's own, which are CC0."""
+    return any(own in (path.resolve(), *path.resolve().parents) for own in OURS)
 
 
 def check_origin(recipe: dict, dialogues: list) -> None:
