@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The emotion classifier's recipe: `emotion.sh train` makes model.onnx again, `emotion.sh eval` measures the one that is
-# there, in Python and through the binary. Both read their data from EMOTION_DATA; sets that are not there are skipped by name.
+# The emotion classifier's recipe: `emotion.sh train` makes model.onnx again from EMOTION_DATA, of which it needs all of train/;
+# `emotion.sh eval` measures the one that is there, in Python and through the binary: on the repository's own sets, and on those of
+# EMOTION_DATA, of which missing ones are skipped by name.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -14,7 +15,7 @@ shift || true
 case $command in
     train)
         [[ -d ${EMOTION_DATA:-} ]] || fail "EMOTION_DATA names no folder" \
-            "It holds train/ and eval-only/; models/emotion/README.md says what belongs there and where it comes from."
+            "Training needs all of train/ in it; models/emotion/README.md says what belongs there and where it comes from."
         python=$("$root/scripts/emotion-python.sh" train)
         run="$root/target/emotion-run"
         cd "$recipe"
@@ -30,5 +31,5 @@ case $command in
         cd "$root" # the binary reads models/ and its settings from here
         PYTHONDONTWRITEBYTECODE=1 "$python" "$recipe/evaluate.py" --binary "$(realpath "$binary")" "$@"
         ;;
-    *) fail "usage: scripts/emotion.sh train|eval" ;;
+    *) fail "usage: scripts/emotion.sh train|eval" "train needs EMOTION_DATA, eval measures the sets of it that are there." ;;
 esac

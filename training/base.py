@@ -5,12 +5,16 @@ weights (and puts back the rows of q_proj and k_proj that GGUF holds permuted); 
 vocabulary and merges, because Transformers' reading of it splits digits otherwise than the model was trained with."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
 from dataset.problem import Problem
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a wrong path must be an error, not a search on the hub
+
+# What `ai-friend models convert-lora` makes adapters for, as config.json and as a GGUF calls it.
+KINDS = {"llama": "llama", "gpt_neox": "gptneox"}
 
 
 def sha256(path: Path) -> str:
@@ -28,9 +32,27 @@ def identity(base: Path) -> str:
     return digest.hexdigest()
 
 
+def kind_of(folder: Path) -> str | None:
+    """The architecture that a Hugging Face folder names."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return config.get("model_type") if isinstance(config, dict) else None
+
+
+def check_kind(base: Path, kind: str | None, known) -> None:
+    """Refuses, before its weights are read, a base whose adapter could be trained for hours and then not be exported."""
+    if kind not in known:
+        raise Problem(f"{base} is of architecture `{kind}`, and the bot takes adapters of {' and '.join(known)} only",
+                      "Take a Llama, such as SmolLM2, or a GPT-NeoX, such as Dolly or Pythia.")
+
+
+def first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
 def load(base: Path, bf16: bool = False):
     """(model in eval state, tokenizer with `chat_template` where the base has one)."""
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if not base.exists():
@@ -38,17 +60,20 @@ def load(base: Path, bf16: bool = False):
     kind = torch.bfloat16 if bf16 else torch.float32
     if base.is_dir():
         try:
+            check_kind(base, kind_of(base), KINDS)
             model = AutoModelForCausalLM.from_pretrained(base, dtype=kind, local_files_only=True)
             return model.eval(), AutoTokenizer.from_pretrained(base, local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
-            raise Problem(f"{base} cannot be loaded: {str(error).splitlines()[0]}", "It needs config.json, safetensors weights and tokenizer.json.") from None
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise Problem(f"{base} cannot be loaded: {first_line(error)}",
+                          "It needs config.json, safetensors weights and tokenizer.json, each of them whole: fetch again what was cut off.") from None
     if base.suffix != ".gguf":
         raise Problem(f"{base} is neither a folder nor a .gguf", "Name a Hugging Face folder or a GGUF file.")
     try:
+        check_kind(base, fields_of(base, "general.architecture")[0], KINDS.values())
         model = AutoModelForCausalLM.from_pretrained(base.parent, gguf_file=base.name, dtype=kind, local_files_only=True)
         return model.eval(), tokenizer_of(base)
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
-        raise Problem(f"{base} cannot be unpacked: {str(error).splitlines()[0]}", "Train from the model's Hugging Face folder instead.") from None
+        raise Problem(f"{base} cannot be unpacked: {first_line(error)}", "Train from the model's Hugging Face folder instead.") from None
 
 
 def fields_of(gguf: Path, *names) -> list:

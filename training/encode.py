@@ -29,6 +29,8 @@ class Chat:
     ROLES = {"person": "user", "friend": "assistant"}
 
     def __init__(self, tokenizer):
+        from jinja2 import TemplateError
+
         if not tokenizer.chat_template:
             raise Problem("the base model has no chat template", "Use a recipe with template = \"text\", or an instruct model.")
         self.tokenizer = tokenizer
@@ -36,7 +38,11 @@ class Chat:
         talk = [{"role": role, "content": mark[i]} for i, role in enumerate(("system", "user", "assistant"))]
         whole, self.around = "", {}
         for i, turn in enumerate(talk):
-            longer = tokenizer.apply_chat_template(talk[: i + 1], tokenize=False)
+            try:
+                longer = tokenizer.apply_chat_template(talk[: i + 1], tokenize=False)
+            except TemplateError as error:
+                raise Problem(f"the base model's chat template refuses the words of the {turn['role']}: {error}",
+                              "The bot begins with a system text: take a model whose template has one, or a recipe with template = \"text\".") from None
             part = longer.removeprefix(whole)
             if part.count(mark[i]) != 1:
                 raise Problem("the base model's chat template cannot be taken apart", "Use a recipe with template = \"text\".")
@@ -82,14 +88,22 @@ def texts(path: Path, tokenizer, most: int) -> list:
     """JSONL of {"text": …}, the loss on all of it."""
     found = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise Problem(f"{path} cannot be read: {error.strerror}", "`python -m dataset reference` makes the reference's files.") from None
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
-            text = json.loads(line)["text"]
+            # As some editors put a byte order mark before it.
+            text = json.loads(line.decode("utf-8-sig"))["text"]
             ids = tuple(tokenizer(text, add_special_tokens=False).input_ids[:most])
+        except UnicodeDecodeError as error:
+            raise Problem(f"{path}:{number}: not UTF-8 (byte {error.start} of the line)", "Save it as UTF-8.") from None
         except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise Problem(f"{path}:{number}: no object with a `text`: {error}", "Mend or remove the line.") from None
-        found.append(Encoded(f"line-{number}", "", ids, ids))
+        if ids:
+            found.append(Encoded(f"line-{number}", "", ids, ids))
+    if not any(example.counted() for example in found):
+        raise Problem(f"{path} holds no text to learn from", "Each line is an object with a `text`, such as {\"text\": \"Person: hi\\nYou: hello\\n\"}.")
     return found

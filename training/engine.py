@@ -19,16 +19,9 @@ class Engine:
 
     def _run(self, command: list, lines: list) -> str:
         with tempfile.TemporaryDirectory() as folder:
-            settings, data = Path(folder) / "settings.toml", Path(folder) / "lines.jsonl"
-            settings.write_text(self.settings, encoding="utf-8")
+            data = Path(folder) / "lines.jsonl"
             data.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-            told = subprocess.run(
-                [self.binary, *command, str(data), *self.flags, "--config", str(settings)], capture_output=True, text=True,
-                env=surroundings(),
-            )
-        if told.returncode:
-            raise Problem(f"{self.binary} {' '.join(command)} failed: {told.stderr.strip()}")
-        return told.stdout
+            return told(self.binary, [*command, str(data), *self.flags], self.settings)
 
     def replies(self, conversations: list) -> list:
         """[{"reply", "tokens", "cut"}] for conversations in the form of `ai-friend evaluate reply`."""
@@ -39,6 +32,21 @@ class Engine:
         return json.loads(self._run(["evaluate", "loss"], conversations))
 
 
+def told(binary: Path, command: list, settings: str = "", typed: str | None = None) -> str:
+    """What the bot's program prints, by these settings and no others: an ai-friend.toml that lies about must not change what is measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "settings.toml"
+        path.write_text(settings, encoding="utf-8")
+        try:
+            done = subprocess.run([binary, *command, "--config", str(path)], input=typed, capture_output=True, text=True, encoding="utf-8",
+                                  env=surroundings())
+        except OSError as error:
+            raise Problem(f"{binary} cannot be run: {error.strerror}", "`make build` makes it; or name it with --binary.") from None
+    if done.returncode:
+        raise Problem(f"{binary} {' '.join(command[:2])} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
 def surroundings() -> dict:
     """The environment without the one variable that would put its adapter in the place of the arm's."""
     return {name: value for name, value in os.environ.items() if name != "AI_FRIEND_MODEL_ADAPTER"}
@@ -46,17 +54,16 @@ def surroundings() -> dict:
 
 def scores(binary: Path, texts: list) -> list:
     """The seven emotion probabilities of each text, by the shipped scorer."""
-    return [told["scores"] for told in scored(binary, texts)]
+    return [one["scores"] for one in scored(binary, texts)]
 
 
 def modes(binary: Path, texts: list) -> list:
     """The mode that the bot answers each text in, as the first of a chat."""
-    return [told["mode"] for told in scored(binary, texts)]
+    return [one["mode"] for one in scored(binary, texts)]
 
 
 def scored(binary: Path, texts: list) -> list:
     if not texts:
         return []
     lines = "".join(" ".join(text.split()) + "\n" for text in texts)
-    told = subprocess.run([binary, "score", "--json", "-"], input=lines, capture_output=True, text=True, check=True)
-    return [json.loads(line) for line in told.stdout.splitlines()]
+    return [json.loads(line) for line in told(binary, ["score", "--json", "-"], typed=lines).splitlines()]

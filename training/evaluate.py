@@ -91,13 +91,15 @@ class Facts:
     def strangers(self) -> None:
         """Personas that nobody trained on, asked for their own name and job."""
         people, questions = probes("personas", self.most), probes("identity")
-        replies = []
+        leaks = [[] for _ in people]
         for fact, expected in (("name", lambda p: p["name"]), ("job", lambda p: p["job"].split()[-1][:6])):
             texts = [q["text"] for q in questions if q["fact"] == fact]
             asked = [self.ask([texts[i % len(texts)]], intro=p["intro"]) for i, p in enumerate(people)]
             self.shares[f"own {fact}"] = measures.share(self.probe(f"own {fact}", asked, [[expected(p)] for p in people]))
-            replies += [told["reply"] for told in self.replies[f"own {fact}"]]
-        self.shares["Arthur leaks"] = measures.share([measures.holds(r, ["arthur"]) for r in replies])
+            for own, told in zip(leaks, self.replies[f"own {fact}"]):
+                own.append(measures.holds(told["reply"], ["arthur"]))
+        # One value a persona, as its two replies are not two personas'.
+        self.shares["Arthur leaks"] = measures.share([sum(own) / len(own) for own in leaks])
 
     def memory(self) -> None:
         asked = probes("memory", self.most)

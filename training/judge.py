@@ -41,7 +41,8 @@ def result(entries: list) -> dict:
     both = list(zip(told[::2], told[1::2]))
     valid = [pair for pair in both if None not in pair]
     return outcome.summary([prompt.point(*pair) for pair in both]) | {
-        "first position won": outcome.share([verdict == "A" for verdict in told if verdict in ("A", "B")]),
+        # One value a pair: its two verdicts are of the same talks, not of two.
+        "first position won": outcome.share([won.count("A") / len(won) for pair in both if (won := [verdict for verdict in pair if verdict in ("A", "B")])]),
         "orders agree": outcome.share([pair in (("A", "B"), ("B", "A"), ("C", "C")) for pair in valid]),
         "tokens in": sum(entry["tokens_in"] for entry in entries),
         "tokens out": sum(entry["tokens_out"] for entry in entries),

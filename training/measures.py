@@ -164,15 +164,26 @@ def mean(values: list, draws: int = 1000) -> tuple:
     return sum(values) / count, means[int(draws * 0.025)], means[int(draws * 0.975)]
 
 
+def unseen(count: int) -> float:
+    """The share of persons who may yet be otherwise where all of so many are alike: Wilson's bound, with z = 1.96 (E. B. Wilson 1927,
+    Probable Inference)."""
+    return 1.96**2 / (count + 1.96**2)
+
+
 def share(hits: list) -> tuple:
-    """(share, low, high) of hits, or of each person's share of hits. Where all hit or none does, nothing drawn anew differs: there
-    the interval is Wilson's, with z = 1.96 (E. B. Wilson 1927, Probable Inference)."""
-    if not hits or set(map(float, hits)) not in ({0.0}, {1.0}):
+    """(share, low, high) of hits, or of each person's share of hits. Where all are alike, nothing drawn anew differs: there the interval
+    leaves room for persons who were not seen, of whom none or all hit."""
+    if len(set(map(float, hits))) != 1:
         return mean(hits)
-    beyond = 1.96**2 / (len(hits) + 1.96**2)
-    return (1.0, 1 - beyond, 1.0) if hits[0] else (0.0, 0.0, beyond)
+    alike, beyond = float(hits[0]), unseen(len(hits))
+    return alike, alike * (1 - beyond), 1 - (1 - alike) * (1 - beyond)
 
 
 def difference(ours: list, theirs: list) -> tuple:
-    """(mean, low, high) of ours − theirs, one value of each for the same person: the paired bootstrap draws persons."""
-    return mean([a - b for a, b in zip(ours, theirs, strict=True)])
+    """(mean, low, high) of ours − theirs, one value between 0 and 1 of each for the same person: the paired bootstrap draws persons.
+    Where all differ alike, as where there is one person only, room is left as for a share: an unseen one may differ by 1 either way."""
+    apart = [a - b for a, b in zip(ours, theirs, strict=True)]
+    if len(set(apart)) != 1:
+        return mean(apart)
+    alike, beyond = apart[0], unseen(len(apart))
+    return alike, alike * (1 - beyond) - beyond, 1 - (1 - alike) * (1 - beyond)

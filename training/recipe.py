@@ -27,8 +27,23 @@ NEEDED = {
     "keep": KNOWN["keep"],
 }
 
-# How the licence of the project's own dialogues begins.
+# Whole numbers, and how little each may be: what fails only when its turn comes would fail after hours.
+COUNTS = {
+    "": {"epochs": 1, "max_tokens": 1},
+    "lora": {"r": 1},
+    "optimizer": {"warm_up": 0, "batch_tokens": 1, "batch": 1, "accumulate": 1},
+    "data": {"persona_chat": 0, "most_test": 1},
+    "finish": {"warm_up": 0, "written": 0, "again": 0},
+    "keep": {"every_steps": 1},
+}
+SHARES = {"data": ("arthur",), "finish": ("general",)}
+TEXTS = {"data": ("licence", "train", "test"), "finish": ("dialogues",)}
+TALKS = {"augment": augment.KINDS, "topics": augment.TOPICS}
+
+# The project's own dialogues: what is trained on by default, where all of them lie, and how a recipe tells their licence.
 WRITTEN = "training/dialogues"
+CC0 = re.compile(r"training/(dialogues|first-replies)( and training/(dialogues|first-replies))*, CC0-1\.0")
+OURS = tuple((FOLDER.parent / name).resolve() for name in ("dialogues", "first-replies"))
 NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.I)
 
 
@@ -48,8 +63,7 @@ def read(name: str) -> dict:
     for table, known in KNOWN.items():
         for values in recipe["finish"] if table == "finish" else [recipe.get(table) if table else recipe]:
             check(path, table, known, values)
-    for stage in recipe["finish"]:
-        check_stage(path, stage)
+            check_values(path, table, values)
     if not {"batch_tokens", "batch"} & set(recipe["optimizer"]):
         raise Problem(f"{path}: [optimizer] says neither `batch_tokens` nor `batch`", "recipes/smollm2.toml shows all that is needed.")
     if recipe["template"] not in ("chat", "text"):
@@ -58,6 +72,9 @@ def read(name: str) -> dict:
         raise Problem(f"{path}: schedule `{recipe['optimizer'].get('schedule')}` is unknown", "Known: cosine, linear.")
     if recipe["finish"] and recipe["template"] != "chat":
         raise Problem(f"{path}: [finish] needs template = \"chat\"", "Its talks have turns; leave the table out.")
+    for name in ("train", "licence") if recipe["template"] == "text" else ():
+        if not recipe["data"].get(name):
+            raise Problem(f"{path}: `{name}` is missing in [data]", "A recipe with template = \"text\" has texts of its own, and says whose they are.")
     licence = recipe["data"].get("licence", "")
     if recipe["data"].get("commercial") and NON_COMMERCIAL.search(licence):
         raise Problem(f"{path}: commercial = true, but the data's licence is `{licence}`", "Set commercial = false.")
@@ -74,22 +91,25 @@ def check(path: Path, table: str, known: set, values) -> None:
         raise Problem(f"{path}: `{min(missing)}` is missing{f' in [{table}]' if table else ''}", "recipes/smollm2.toml shows all that is needed.")
 
 
-def check_stage(path: Path, stage: dict) -> None:
-    """The values of a [[finish]] that would fail only when its turn comes."""
-    for name in ("written", "again"):
-        if not (type(stage.get(name, 0)) is int and stage.get(name, 0) >= 0):
-            raise Problem(f"{path}: `{name} = {stage[name]}` in [[finish]] is no count", "It is how many dialogues the stage shows, such as 100.")
-    share = stage.get("general", 0)
-    if not (type(share) in (int, float) and 0 <= share <= 1):
-        raise Problem(f"{path}: `general = {share}` in [[finish]] is no share", "It is between 0 and 1, such as 0.5.")
-    if not isinstance(stage.get("dialogues", ""), str):
-        raise Problem(f"{path}: `dialogues = {stage['dialogues']}` in [[finish]] is no path", "It names a file or a folder of dialogues, such as \"training/first-replies\".")
-    for name, known in (("augment", augment.KINDS), ("topics", augment.TOPICS)):
-        counts = stage.get(name, {})
+def check_values(path: Path, table: str, values: dict) -> None:
+    """What the numbers and texts of one table can be."""
+    place = f" in [{table}]" if table else ""
+    for name, least in COUNTS.get(table, {}).items():
+        if name in values and not (type(values[name]) is int and values[name] >= least):
+            raise Problem(f"{path}: `{name} = {values[name]}`{place} is no count", f"It is a whole number, {least} or more.")
+    for name in SHARES.get(table, ()):
+        share = values.get(name, 0)
+        if not (type(share) in (int, float) and 0 <= share <= 1):
+            raise Problem(f"{path}: `{name} = {share}`{place} is no share", "It is between 0 and 1, such as 0.5.")
+    for name in TEXTS.get(table, ()):
+        if not isinstance(values.get(name, ""), str):
+            raise Problem(f"{path}: `{name} = {values[name]}`{place} is no text", "It stands in quotes: a path, such as \"training/first-replies\", or a licence.")
+    for name in TALKS.keys() & values.keys():
+        counts = values[name]
         if not isinstance(counts, dict) or not all(type(count) is int and count >= 0 for count in counts.values()):
-            raise Problem(f"{path}: `{name} = {counts}` in [[finish]] holds no counts", f"It is a table, such as {{ {min(known)} = 20 }}.")
-        if strange := set(counts) - set(known):
-            raise Problem(f"{path}: `{min(strange)}` in `{name}` of [[finish]] is unknown", f"Known: {', '.join(sorted(known))}.")
+            raise Problem(f"{path}: `{name} = {counts}`{place} holds no counts", f"It is a table, such as {{ {min(TALKS[name])} = 20 }}.")
+        if strange := set(counts) - set(TALKS[name]):
+            raise Problem(f"{path}: `{min(strange)}` in `{name}`{place} is unknown", f"Known: {', '.join(sorted(TALKS[name]))}.")
 
 
 def identity(recipe: dict) -> str:
@@ -100,11 +120,23 @@ def identity(recipe: dict) -> str:
 
 
 def of_dialogues(data: dict, written: Path) -> dict:
-    """[data] for dialogues named beside it. A recipe of the project's cannot know their licence; a copy of it says what its owner does."""
-    data = {name: value for name, value in data.items() if name not in ("train", "test")}
-    if data.get("licence", WRITTEN).startswith(WRITTEN) and (FOLDER.parent / "dialogues").resolve() not in (written.resolve(), *written.resolve().parents):
-        data |= {"licence": f"{written.name}, licence not stated", "commercial": False}
-    return data
+    """[data] for dialogues named beside it."""
+    return of_files({name: value for name, value in data.items() if name not in ("train", "test")}, [written])
+
+
+def of_files(data: dict, files: list) -> dict:
+    """[data] for the files that are trained on. A recipe of the project's cannot know the licence of others' dialogues, nor can a copy
+    that still tells the project's, or none; one that tells another says what its owner does."""
+    others = [path.name for path in files if not is_ours(path)]
+    if not others or data.get("licence") and not CC0.fullmatch(data["licence"]):
+        return data
+    ours = [data["licence"]] if len(others) < len(files) and data.get("licence") else []
+    return data | {"licence": "; ".join([*ours, *(f"{name}, licence not stated" for name in others)]), "commercial": False}
+
+
+def is_ours(path: Path) -> bool:
+    """Whether dialogues are of the project's own, which are CC0."""
+    return any(own in (path.resolve(), *path.resolve().parents) for own in OURS)
 
 
 def check_origin(recipe: dict, dialogues: list) -> None:

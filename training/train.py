@@ -29,6 +29,8 @@ from dataset.problem import Problem
 from dataset.prompts import ROOT
 
 SHIPPED = ROOT / "models/cache/SmolLM2-135M-Instruct.Q4_0.gguf"
+MORE_MEMORY = ("Lower `batch_tokens`, or `batch`, in a copy of the recipe and begin anew with another --out; or take a smaller base.",
+               "With --cpu the computer's own memory counts and not the GPU's: slower, and the same run goes on.")
 
 
 class Data:
@@ -41,7 +43,9 @@ class Data:
         if recipe["template"] == "text":
             paths = [ROOT / settings[side] for side in ("train", "test") if side in settings]
             self.fixed, self.held = ([*(encode.texts(path, tokenizer, self.most) for path in paths), []])[:2]
-            self.notes, self.sources, self.commercial = [], [settings["licence"]], settings.get("commercial", False)
+            settings = recipes.of_files(settings, paths[:1])
+            self.sources, self.commercial = [settings["licence"]], settings.get("commercial", False)
+            self.notes = self.unstated(recipe)
             if written:
                 raise Problem(f"recipe `{recipe['name']}` trains on texts of its own, not on dialogues", "Name them in a copy of the recipe, or leave --dialogues out.")
             return
@@ -51,14 +55,21 @@ class Data:
             settings = recipes.of_dialogues(settings, written)
             # Else the friend's own voice would have the last word over somebody else's.
             finish = [{name: value for name, value in stage.items() if name != "dialogues"} for stage in finish]
-        self.mixture = Mixture(written or ROOT / settings.get("train", recipes.WRITTEN), settings, chats, finish)
+        shown = written or ROOT / settings.get("train", recipes.WRITTEN)
+        if not written:
+            settings = recipes.of_files(settings, [shown, *(ROOT / stage["dialogues"] for stage in finish if "dialogues" in stage)])
+        self.mixture = Mixture(shown, settings, chats, finish)
         recipes.check_origin(recipe, [*self.mixture.train, *itertools.chain.from_iterable(self.mixture.own)])
-        self.notes, self.sources = self.mixture.notes, self.mixture.sources()
-        self.commercial = settings.get("commercial", False)
-        if written and not self.commercial and recipe["data"].get("commercial"):
-            self.notes.append(f"nothing says under which licence {written} is, so the adapter will say that it may not be used commercially; "
-                              "`licence` and `commercial` in a copy of the recipe (--recipe mine.toml) do")
+        self.sources, self.commercial = self.mixture.sources(), settings.get("commercial", False)
+        self.notes = self.mixture.notes + self.unstated(recipe)
         self.held = [self.encoded(example) for example in self.mixture.held_out()]
+
+    def unstated(self, recipe: dict) -> list:
+        """The note that what is trained on is not what the recipe's licence is about."""
+        if self.commercial or not recipe["data"].get("commercial"):
+            return []
+        return [f"nothing says under which licence all of the data are ({'; '.join(self.sources)}), so the adapter will say that it may not be "
+                "used commercially; `licence` and `commercial` in a copy of the recipe (--recipe mine.toml) do"]
 
     def encoded(self, example) -> encode.Encoded:
         return self.chat.encode(example.id, example.mode, example.system, example.turns, self.most)
@@ -240,6 +251,8 @@ class Run:
                    "commercial": self.data.commercial, "notes": self.data.notes}
         checkpoint.write(self.out / "run.json", lambda path: path.write_text(json.dumps(summary, indent=2) + "\n"))
         print(json.dumps(summary), flush=True)
+        if state["step"] < self.steps:
+            print(f"stopped as asked, at step {state['step']} of {self.steps}; the same command goes on from there", flush=True)
 
 
 def save_adapter(model, folder: Path) -> None:
@@ -271,6 +284,13 @@ def options_of(arguments):
     return parser.parse_args(arguments)
 
 
+def is_short_of_memory(error: Exception) -> bool:
+    import torch
+
+    # On a processor PyTorch has no error of its own for it.
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
+
+
 def main(arguments=None) -> int:
     options = options_of(arguments)
     if options.threads:
@@ -289,6 +309,11 @@ def main(arguments=None) -> int:
         run.train()
     except Problem as problem:
         print(f"error: {problem}", file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not is_short_of_memory(error):
+            raise
+        print(f"error: {Problem('the memory does not suffice: ' + base.first_line(error), *MORE_MEMORY)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)

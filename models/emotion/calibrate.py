@@ -8,6 +8,7 @@ split, cross-fitted in five folds.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 
 import data
 from data import LABELS, MODES
+from dataset.problem import exit_code
 from metrics import NEGATIVE_ABOVE, POSITIVE_ABOVE, as_arthur, summarize
 from model import EmotionModel
 from tokenizer import build_tokenizer
@@ -93,4 +95,4 @@ def mode_loss(p: Tensor, gold: Tensor) -> Tensor:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

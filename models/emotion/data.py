@@ -24,6 +24,7 @@ TRAINING = HERE.parents[1] / "training"
 # Last, as both folders have a `train` and an `evaluate`.
 sys.path.append(str(TRAINING))
 from dataset import split, store  # noqa: E402
+from dataset.problem import Problem  # noqa: E402
 
 LABELS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 NEGATIVE = ("anger", "disgust", "fear", "sadness")
@@ -81,6 +82,15 @@ def root() -> Path:
     return Path(folder)
 
 
+def corpus(name: str) -> Path:
+    """A file of `EMOTION_DATA`; one that is missing ends the program with advice."""
+    path = root() / name
+    if not path.is_file():
+        raise Problem(f"{path} is missing", "models/emotion/README.md says where it comes from and what it is called there.",
+                      "Training needs all of train/; only what is measured may lack sets.")
+    return path
+
+
 def soft(labels: list[str]) -> np.ndarray:
     """Label names, repeats counted, as a distribution over `LABELS`: [joy, joy, neutral] → joy 2/3, neutral 1/3."""
     target = np.zeros(len(LABELS), dtype=np.float32)
@@ -97,7 +107,7 @@ def mode_of_label(label: str) -> str:
 def goemotions(split: str) -> list[Example]:
     """GoEmotions under the refined mapping, multi-label rows as soft targets."""
     rows = []
-    path = root() / "train/goemotions" / f"original.{split}.tsv"
+    path = corpus(f"train/goemotions/original.{split}.tsv")
     for line in path.read_text(encoding="utf-8").split("\n"):
         if not line.strip():
             continue
@@ -124,9 +134,8 @@ def is_held_out(text: str) -> bool:
 def xed(held_out: bool) -> list[Example]:
     """XED. Anticipation alone ("When are we leaving?") counts as neutral, at half weight, and only in training."""
     rows = []
-    folder = root() / "train/xed"
-    lines = (folder / "en-annotated.tsv").read_text(encoding="utf-8").split("\n")
-    neutral = (folder / "neu_en.txt").read_text(encoding="utf-8").split("\n")
+    lines = corpus("train/xed/en-annotated.tsv").read_text(encoding="utf-8").split("\n")
+    neutral = corpus("train/xed/neu_en.txt").read_text(encoding="utf-8").split("\n")
     pairs = [line.rsplit("\t", 1) for line in lines if line] + [line.split("\t", 1)[::-1] for line in neutral if line]
     for text, ids in pairs:
         text, codes = detokenize(text), [int(i) for i in ids.split(",") if i.strip()]
@@ -144,7 +153,7 @@ def brighter() -> list[Example]:
     """BRIGHTER English (train and dev; the released test has no labels). No label at all means neutral."""
     rows = []
     for split in ("train", "dev"):
-        with open(root() / f"train/brighter_eng/{split}.csv", newline="", encoding="utf-8") as file:
+        with open(corpus(f"train/brighter_eng/{split}.csv"), newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 names = [label for label in LABELS if row.get(label) == "1"]
                 rows.append(Example(row["text"].strip(), soft(names or ["neutral"]), None, "brighter"))

@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 
 import data
 from data import LABELS, MODES
+from dataset.problem import exit_code
 from metrics import NEGATIVE_ABOVE, POSITIVE_ABOVE, RULES, as_arthur, modes, summarize
 
 HERE = Path(__file__).parent
@@ -216,4 +217,4 @@ def rounded(value):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

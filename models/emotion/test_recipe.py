@@ -1,8 +1,14 @@
 """What the recipe rests on, without any corpus: `python -m unittest -v` in this folder (a minute or two)."""
 
+import errno
 import json
+import os
 import random
+import tempfile
 import unittest
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import torch
@@ -16,7 +22,7 @@ from evaluate import HERE, Scorer, read_cases
 from export import to_int8
 from metrics import as_arthur, calibration_error, f1, modes, summarize
 from model import EmotionModel
-from train import pad
+from train import Recipe, Trainer, pad
 
 
 def one_hot(label: str) -> np.ndarray:
@@ -78,6 +84,35 @@ class Dialogues(unittest.TestCase):
         self.assertEqual(data.digest(data.written()[:5]), before)
         rows[0].weight = 0.5
         self.assertNotEqual(data.digest(rows), before)
+
+
+class Told(unittest.TestCase):
+    """What goes wrong is said with what to do, and nothing half done is left."""
+
+    def test_a_corpus_that_is_missing(self):
+        for read in (lambda: data.goemotions("train"), lambda: data.xed(False), data.brighter):
+            with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, EMOTION_DATA=folder):
+                with self.assertRaisesRegex(data.Problem, r"(?s)train/\w+/.* is missing.*README\.md says where"):
+                    read()
+
+    def test_a_full_disk_leaves_the_last_whole_epoch(self):
+        def full(_, path):
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        nothing = SimpleNamespace(state_dict=dict)
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "epoch.pt").write_bytes(b"whole")
+            stage = SimpleNamespace(out=Path(folder), model=nothing, optimizer=nothing, prior=torch.zeros(1), average={}, recipe=Recipe(), digest="")
+            with mock.patch.object(torch, "save", full), self.assertRaisesRegex(data.Problem, "the disk is full"):
+                Trainer.save(stage, 1)
+            self.assertEqual({path.name: path.read_bytes() for path in Path(folder).iterdir()}, {"epoch.pt": b"whole"})
+
+    def test_a_loss_that_is_no_number_names_a_value_that_there_is(self):
+        stage = SimpleNamespace(batches=lambda _: [([], [])], recipe=Recipe(), model=SimpleNamespace(train=lambda: None), rows=[],
+                                step=lambda *_: float("nan"))
+        with self.assertRaisesRegex(SystemExit, "lower `rate` in STAGES"):
+            Trainer.train_epoch(stage, 0)
 
 
 class Metrics(unittest.TestCase):

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 import data
+import checkpoint
 import precision
 from augment import chat_style
 from data import LABELS, MODES, Example
@@ -85,7 +86,8 @@ def main() -> None:
         recipe = replace(recipe, seed=recipe.seed + given.seed, precision=precision.name(bf16))
         start = results[-1] if results else None
         results.append(Trainer(recipe, folder, given.base or base_folder(), device, start).run())
-    torch.save({key: torch.stack([result[key] for result in results]).mean(0) for key in results[0]}, given.out / "model.pt")
+    mean = {key: torch.stack([result[key] for result in results]).mean(0) for key in results[0]}
+    checkpoint.write(given.out / "model.pt", lambda path: torch.save(mean, path))
 
 
 def begun(folder: Path) -> str | None:
@@ -128,8 +130,7 @@ class Trainer:
     def run(self) -> dict[str, Tensor]:
         """Trains the epochs that are not done yet; the averaged weights."""
         first = self.resume()
-        (self.out / "recipe.json.part").write_text(json.dumps(asdict(self.recipe), indent=1) + "\n")
-        (self.out / "recipe.json.part").rename(self.out / "recipe.json")
+        checkpoint.write(self.out / "recipe.json", lambda path: path.write_text(json.dumps(asdict(self.recipe), indent=1) + "\n"))
         for epoch in range(first, self.recipe.epochs):
             self.train_epoch(epoch)
             self.report(epoch)
@@ -176,7 +177,7 @@ class Trainer:
         for step, (batch, ids) in enumerate(batches, 1):
             loss = self.step([self.rows[i] for i in batch], ids)
             if not math.isfinite(loss):
-                raise SystemExit(f"The loss is {loss} at step {step} of epoch {epoch + 1}: try a smaller --rate.")
+                raise SystemExit(f"The loss is {loss} at step {step} of epoch {epoch + 1}: lower `rate` in STAGES.")
             total += loss
             now = time.monotonic()
             if now - shown > 15 or step == len(batches):
@@ -219,11 +220,10 @@ class Trainer:
               flush=True)
 
     def save(self, epoch: int) -> None:
-        """Written beside and renamed, so that an interruption leaves the last whole epoch."""
+        """Written beside and renamed, so that an interruption or a full disk leaves the last whole epoch."""
         state = {"epoch": epoch, "model": self.model.state_dict(), "prior": self.prior.data, "average": self.average,
                  "optimizer": self.optimizer.state_dict(), "recipe": asdict(self.recipe), "data": self.digest}
-        torch.save(state, self.out / "epoch.pt.part")
-        (self.out / "epoch.pt.part").rename(self.out / "epoch.pt")
+        checkpoint.write(self.out / "epoch.pt", lambda path: torch.save(state, path))
 
     def resume(self) -> int:
         """Loads the last whole epoch, if any; returns the next one's number."""

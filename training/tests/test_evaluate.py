@@ -103,6 +103,29 @@ def test_no_share_is_certain():
     assert measures.mean([0.5] * 9) == (0.5, 0.5, 0.5)
 
 
+def test_no_difference_is_certain():
+    # As sure as a share: of three persons nobody knows much, of one nothing.
+    assert measures.difference([1] * 30, [0] * 30) == pytest.approx((1, 1 - 2 * 0.1135, 1), abs=1e-3)
+    assert measures.difference([0.5] * 200, [0.5] * 200) == pytest.approx((0, -0.0188, 0.0188), abs=1e-3)
+    assert measures.share([0.25] * 200) == pytest.approx((0.25, 0.2453, 0.2641), abs=1e-3)
+    for count, sound in ((1, False), (3, False), (4, True)):
+        assert controls.sound({"base": arm([1] * count, echo=[0] * count)}) is sound
+    # Whoever is drawn, the interval holds what is true about as often as it says: 97 of 100 persons differ by 1.
+    rng, held = random.Random(3), 0
+    for _ in range(200):
+        drawn = [int(rng.random() < 0.97) for _ in range(20)]
+        _, low, high = measures.difference(drawn, [0] * 20)
+        held += low <= 0.97 <= high
+    assert held > 0.8 * 200
+
+
+def test_a_personas_two_replies_are_not_two_personas():
+    facts = evaluate.Facts(FakeEngine(None, "adapter", "a.gguf"), None, 1)
+    facts.strangers()
+    # This friend says to everybody that he is Arthur.
+    assert facts.shares["Arthur leaks"] == measures.share([1] * 20)
+
+
 def test_a_paired_difference_is_surer_than_two_shares():
     rng = random.Random(1)
     before = [rng.random() for _ in range(60)]
@@ -266,7 +289,7 @@ def test_measures_are_told_where_both_arms_are_above_their_controls(evaluated, m
     rows = rows_of(evaluated("--quick", "80"))
     assert rows["on topic (embedding, cosine)"] == ["1.000 (1.000–1.000)"] * 2
     assert rows["on topic (embedding, cosine), replies shuffled (control)"] == ["0.000 (0.000–0.000)"] * 2
-    assert rows["comfort after sadness, second judge, adapter − base"] == ["+0 points (+0 to +0)"]
+    assert rows["comfort after sadness, second judge, adapter − base"] == ["+0 points (-5 to +5)"]
     assert rows["memory used"] == ["100% (95%–100%)"] * 2 and "memory used, without the memory (control)" in rows
 
 
@@ -298,7 +321,7 @@ def test_adapters_of_several_seeds_get_a_table_of_their_spread(evaluated, tmp_pa
 
 def test_the_spread_is_of_the_adapters_and_not_of_the_base():
     def arm(loss, share):
-        told = controls.tell({"replies": [1, 1, 1], "echo": [0, 0, 0]})
+        told = controls.tell({"replies": [1] * 9, "echo": [0] * 9})
         return {"losses": {"by mode": {"ALL": {"loss": loss}}, "wrong persona costs": 0.1}, "facts": {"own job": (share, 0, 1)},
                 "behaviour": {}, "controlled": {"joy": told}}
 
@@ -350,6 +373,28 @@ def test_another_shipped_adapter_or_emotion_scorer_is_measured_anew(evaluated, t
         built.clear()
         evaluated("--quick", "9")
         assert built == again
+
+
+def test_nobodys_own_settings_choose_the_scorer_or_the_mode(monkeypatch, tmp_path):
+    def ran(command, **more):
+        assert command[:-2] == [tmp_path / "bot", "score", "--json", "-"] and command[-2] == "--config"
+        with open(command[-1], encoding="utf-8") as settings:
+            assert settings.read() == ""
+        assert more["input"] == "hi there\nok\n"
+        return engine.subprocess.CompletedProcess(command, 0, '{"scores": {"joy": 1}, "mode": "WARM"}\n' * 2, "")
+
+    monkeypatch.setattr(engine.subprocess, "run", ran)
+    texts = ["hi\n there", "ok"]
+    assert engine.modes(tmp_path / "bot", texts) == ["WARM"] * 2 and engine.scores(tmp_path / "bot", texts) == [{"joy": 1}] * 2
+
+
+def test_a_bot_that_fails_or_is_not_there_is_told(tmp_path):
+    with pytest.raises(Problem, match="bot cannot be run: No such file"):
+        engine.modes(tmp_path / "bot", ["hi"])
+    (tmp_path / "bot").write_text("#!/bin/sh\necho 'no scorer' >&2\nexit 3\n")
+    (tmp_path / "bot").chmod(0o755)
+    with pytest.raises(Problem, match="score --json failed: no scorer"):
+        engine.scores(tmp_path / "bot", ["hi"])
 
 
 def test_an_arms_adapter_is_not_the_environments(monkeypatch, tmp_path):

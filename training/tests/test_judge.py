@@ -57,6 +57,12 @@ def test_a_judge_that_looks_at_the_position_only_gives_ties(tmp_path):
     assert (made["ties"], made["win rate"][0], made["first position won"][0], made["orders agree"][0]) == (6, 0.5, 1.0, 0.0)
 
 
+def test_a_pairs_two_verdicts_are_not_two_pairs():
+    entries = [{"verdict": verdict, "tokens_in": 1, "tokens_out": 1} for verdict in "AB" * 30 + "AC" * 2 + "CC"]
+    # 30 pairs of which the first position won one call each, two of which it won all that was told, and one that tells nothing.
+    assert judge.result(entries)["first position won"] == outcome.share([0.5] * 30 + [1, 1])
+
+
 def test_verdicts_count_only_if_both_orders_agree():
     assert [prompt.point(*both) for both in ("AB", "BA", "AA", "BB", "CC", "AC", "CB")] == [1, 0, 0.5, 0.5, 0.5, 0.5, 0.5]
     assert prompt.point("A", None) is None

@@ -25,18 +25,6 @@ from dataset.prompts import ROOT
 from dataset.split import held_out
 
 
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory):
-    return tiny.llama_gguf(tmp_path_factory.mktemp("llama") / "tiny.gguf")
-
-
-@pytest.fixture
-def ready(tmp_path, llama):
-    """Arguments of a run on the tiny model, but for --out."""
-    return ["--recipe", str(tiny.recipe(tmp_path / "r.toml", "chat", '"all-linear"')), "--base", str(llama), "--cpu", "--no-bf16", "--threads", "1",
-            "--dialogues", str(tiny.write_dialogues(tmp_path / "d.jsonl"))]
-
-
 def curve(folder):
     with (folder / "curve.csv").open() as file:
         return [(row["step"], row["loss"], row["held_out"], row["lr"]) for row in csv.DictReader(file)]
@@ -96,20 +84,6 @@ def test_the_rate_falls_on_into_a_last_stage_from_where_the_epochs_end(tmp_path,
     assert rates[run.before_finish] == 3e-3 and all(a >= b for a, b in zip(rates[3:], rates[4:])), rates
 
 
-@pytest.fixture
-def staged(tmp_path, ready):
-    """Makes a run of an epoch and these last stages; its dialogues stand in the recipe, as the project's do."""
-    args = [*ready[2:-2], "--recipe", str(tmp_path / "staged.toml"), "--out", str(tmp_path / "run")]
-    data = f'train = "{ready[-1]}"'
-
-    def made(stages, *more):
-        path = tiny.recipe(tmp_path / "staged.toml", "chat", '"all-linear"', data=data)
-        path.write_text(path.read_text().replace("epochs = 8", "epochs = 1") + "".join(f"[[finish]]\nlr = 2e-3\nwarm_up = 0\n{stage}\n" for stage in stages))
-        return train.Run(recipes.read(str(path)), train.options_of([*args, *more]))
-
-    return made
-
-
 def ids(run, stage):
     return [example.id for example in run.examples(stage)]
 
@@ -166,7 +140,7 @@ def test_a_last_stage_with_nothing_in_it_is_told(staged):
 @pytest.mark.parametrize("line, told", [
     ("finish = 5", "is no table"), ("finish = [1]", "is no table"), ("[[finish]]\nlr = 1.0", "`warm_up` is missing"),
     ("[finish]\nlr = 1.0\nwarm_up = 0\nagain = -3", "is no count"), ("[finish]\nlr = 1.0\nwarm_up = 0\nwritten = \"many\"", "is no count"),
-    ("[finish]\nlr = 1.0\nwarm_up = 0\ndialogues = 5", "is no path"), ("[finish]\nlr = 1.0\nwarm_up = 0\ngeneral = 2", "is no share"), ("[finish]\nlr = 1.0\nwarm_up = 0\naugment = { humor = 3 }", "`humor` in `augment`"),
+    ("[finish]\nlr = 1.0\nwarm_up = 0\ndialogues = 5", "is no text"), ("[finish]\nlr = 1.0\nwarm_up = 0\ngeneral = 2", "is no share"), ("[finish]\nlr = 1.0\nwarm_up = 0\naugment = { humor = 3 }", "`humor` in `augment`"),
     ("[finish]\nlr = 1.0\nwarm_up = 0\naugment = 5", "holds no counts"), ("[finish]\nlr = 1.0\nwarm_up = 0\ntopics = { job = -1 }", "holds no counts"),
     ("[finish]\nlr = 1.0\nwarm_up = 0\ntopics = { zodiac = 3 }", "`zodiac` in `topics`"),
 ])
@@ -222,16 +196,32 @@ def test_batches_hold_their_size_and_everything_once(llama):
     assert made == batches.plan(examples, 1, 0, {"batch_tokens": 300}) != batches.plan(examples, 1, 1, {"batch_tokens": 300})
 
 
-def test_a_stopped_run_goes_on_to_the_same_curve(tmp_path, ready):
-    assert train.main([*ready, "--out", str(tmp_path / "whole"), "--max-steps", "14"]) == 0
-    assert train.main([*ready, "--out", str(tmp_path / "parts"), "--max-steps", "5"]) == 0
-    assert train.main([*ready, "--out", str(tmp_path / "parts"), "--max-steps", "14"]) == 0
+@pytest.mark.parametrize("dropout, accumulate, first, last", [(0.0, 1, 5, 14), (0.3, 2, 3, 6)])
+def test_a_stopped_run_goes_on_to_the_same_curve(tmp_path, ready, dropout, accumulate, first, last):
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(recipe.read_text().replace("dropout = 0.0", f"dropout = {dropout}").replace("accumulate = 1", f"accumulate = {accumulate}"))
+    assert train.main([*ready, "--out", str(tmp_path / "whole"), "--max-steps", str(last)]) == 0
+    assert train.main([*ready, "--out", str(tmp_path / "parts"), "--max-steps", str(first)]) == 0
+    assert train.main([*ready, "--out", str(tmp_path / "parts"), "--max-steps", str(last)]) == 0
     whole = {row[0]: row[1] for row in curve(tmp_path / "whole")}
-    assert whole == {row[0]: row[1] for row in curve(tmp_path / "parts")} and len(whole) == 15
+    assert whole == {row[0]: row[1] for row in curve(tmp_path / "parts")} and len(whole) == last + 1
     first, second = (torch.load(tmp_path / name / "checkpoint.pt")["adapter"] for name in ("whole", "parts"))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert (tmp_path / "whole/curve.png").stat().st_size > 5000 and list((tmp_path / "whole/tensorboard").glob("events.*"))
     assert json.loads((tmp_path / "whole/adapter/adapter_config.json").read_text())["base_model_name_or_path"] == ""
+
+
+def test_a_step_in_parts_learns_what_it_learns_at_once(tmp_path, ready, monkeypatch):
+    run = train.Run(recipes.read(ready[1]), train.options_of([*ready, "--out", str(tmp_path / "run")]))
+    run.settings["clip"] = 1e9  # Else a wrong scale would not show.
+    short, long = (run.data.chat.encode(words, "FIX", "Kind.", [("person", "hi"), ("friend", words)]) for words in ("Yes.", "Sit down and tell the whole story."))
+    assert short.counted() < long.counted()
+    run.epochs[0], seen = [short, long], []
+    monkeypatch.setattr(run.optimizer, "step", lambda: seen.append([p.grad.clone() for p in run.model.parameters() if p.requires_grad]))
+    (in_parts, _), (at_once, _) = (run.step(0, group, 1e-3) for group in ([[0], [1]], [[0, 1]]))
+    assert math.isclose(in_parts, at_once, rel_tol=1e-5) and any(grad.abs().max() > 1e-3 for grad in seen[0])
+    for one, other in zip(*seen):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, ready, monkeypatch):
