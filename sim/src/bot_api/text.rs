@@ -39,7 +39,7 @@ pub fn read(params: &Params, field: &str, entities_field: &str) -> Result<Format
         }
         "html" => super::entities_html::parse(&text)?,
         "markdownv2" => super::entities_markdown::parse(&text)?,
-        "markdown" => super::entities_markdown::parse_legacy(&text)?,
+        "markdown" => super::entities_legacy::parse(&text)?,
         _ => return Err(ApiError::bad_request("unsupported parse_mode")),
     };
     trim(&mut formatted);
