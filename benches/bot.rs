@@ -9,11 +9,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use ai_friend::app::{self, Mind};
+use ai_friend::commands::load::scenario;
 use ai_friend::config::{self, Config, Secret, Sources};
 use anyhow::{Context as _, Result, ensure};
 use friend_actors::house::Windows;
 use friend_actors::ports::Messenger;
-use friend_sim::bot_api::{self, BotApi, DEFAULT_TOKEN, Limits};
+use friend_sim::bot_api::{self, BotApi, DEFAULT_TOKEN};
 use friend_sim::report::Report;
 use friend_sim::scenario::Scenario;
 use tokio_util::sync::CancellationToken;
@@ -38,7 +39,7 @@ async fn bench(config: &Config, users: &[usize], turns: usize) -> Result<()> {
         resident_mib().unwrap_or_default()
     );
 
-    let server = BotApi::start(bot_api::Config { limits: Limits::off(), ..bot_api::Config::default() }).await?;
+    let server = BotApi::start(bot_api::Config::for_load()).await?;
     let telegram: Arc<dyn Messenger> = Arc::new(app::telegram_with(config, server.url(), Secret::new(DEFAULT_TOKEN))?);
     let folder = tempfile::tempdir()?;
     let store = app::store(folder.path(), config)?;
@@ -49,17 +50,18 @@ async fn bench(config: &Config, users: &[usize], turns: usize) -> Result<()> {
     let house = actix::spawn(app::serve(parts, house, windows.clone(), stop.clone()));
 
     // The first turn prefills the personas' prefixes, which every later one shares.
-    let warm = Scenario { users: 1, turns: 2, first_user: 900_000, ..Scenario::default() };
-    ensure!(warm.run(&server.control()).await.unanswered == 0, "the bot did not answer the warm-up");
+    let warm = Scenario { users: 1, turns: 2, first_user: 900_000, ..scenario(&mind.persona) };
+    ensure!(warm.run(&server.control()).await.is_complete(), "the bot did not answer the warm-up");
     println!("{}  tokens/s", Report::heading());
     for (round, &users) in users.iter().enumerate() {
         let before = windows.observer.counters().new_tokens.load(Relaxed);
         let first_user = 1_000_000 * (1 + round as i64);
-        let scenario = Scenario { users, turns, first_user, patience: Duration::from_secs(600), ..Scenario::default() };
-        let report = scenario.run(&server.control()).await;
+        let patience = Duration::from_secs(600);
+        let played = Scenario { users, turns, first_user, patience, ..scenario(&mind.persona) };
+        let report = played.run(&server.control()).await;
         let tokens = windows.observer.counters().new_tokens.load(Relaxed) - before;
         println!("{report}  {:8.1}", tokens as f64 / report.elapsed.max(1e-9));
-        ensure!(report.unanswered == 0, "{} messages were not answered", report.unanswered);
+        ensure!(report.is_complete(), "{} messages were not answered", report.messages - report.replies);
     }
     let status = mind.engine.status();
     println!(

@@ -39,7 +39,8 @@
 //!
 //! [`scenario::Scenario`] plays many users against whatever bot polls the emulator, and [`report::Report`] says how it
 //! went: replies/s, time to the first text, time to the full answer, both from the moment of writing and from the
-//! moment the message was due. Switch the flood limits off for it ([`bot_api::Limits::off`]).
+//! moment the message was due. Start the emulator with [`bot_api::Config::for_load`] for it, and tell the scenario how the
+//! bot's messages begin that are no answers (`put_off`, `apologies`), or they count as such.
 //!
 //! ```no_run
 //! # use friend_sim::{report::Report, scenario::Scenario};

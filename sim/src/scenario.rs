@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::bot_api::{Control, Entry, Event};
 use crate::report::{Report, Turn};
-use crate::user::{self, Plan};
+use crate::user::{self, Plan, Wording};
 
 /// Ledger lines that wait for one simulated user at most. A reply makes some dozens.
 const INBOX: usize = 4096;
@@ -32,8 +32,14 @@ pub struct Scenario {
     pub pace: Duration,
     /// The users begin spread over this time.
     pub ramp: Duration,
-    /// How long a user waits for an answer before giving up on it.
+    /// How long a user waits for an answer before giving up on it, and on the rest of their messages.
     pub patience: Duration,
+    /// How the bot's messages begin that only put an answer off ("I'm busy, I won't forget"). Users go on waiting. An
+    /// empty beginning counts for nothing.
+    pub put_off: Vec<String>,
+    /// How the bot's messages begin that say that no answer will come. The message has failed; the user goes on. An
+    /// empty beginning counts for nothing.
+    pub apologies: Vec<String>,
     /// Whether each user sends `/start` first, which is not measured.
     pub start_command: bool,
     /// The first user's id; the others follow.
@@ -50,6 +56,8 @@ impl Default for Scenario {
             pace: Duration::ZERO,
             ramp: Duration::ZERO,
             patience: Duration::from_secs(120),
+            put_off: Vec::new(),
+            apologies: Vec::new(),
             start_command: true,
             first_user: 5_000_000,
             seed: 0,
@@ -93,6 +101,7 @@ impl Scenario {
             texts: crate::script::conversation(&mut rng, self.turns),
             patience: self.patience,
             start_command: self.start_command,
+            wording: Wording { put_off: self.put_off.clone(), apologies: self.apologies.clone() },
         }
     }
 }

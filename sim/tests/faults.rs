@@ -73,6 +73,23 @@ async fn a_delay_comes_before_the_effect() {
 }
 
 #[tokio::test]
+async fn a_delay_after_the_effect_holds_back_the_answer_only() {
+    let world = world_with_anna().await;
+    let anna = world.control.user(7, "Anna");
+    let delay = Fault::Delay { ms: 20_000 };
+    world.control.inject(FaultRule::new("sendMessage", delay).after_effect());
+    let call = world.bot.client.post(format!("{}/sendMessage", world.bot.base)).json(&send());
+    let error = call.timeout(Duration::from_secs(1)).send().await.unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    assert_eq!(anna.received(), ["hello"], "timed out, but delivered");
+    assert_eq!(world.control.calls("sendMessage", 0), 1);
+    world.control.inject(FaultRule::new("sendMessage", Fault::Delay { ms: 80 }).after_effect());
+    let began = std::time::Instant::now();
+    world.bot.ok("sendMessage", send()).await;
+    assert!(began.elapsed() >= Duration::from_millis(80));
+}
+
+#[tokio::test]
 async fn an_api_out_of_reach_comes_back() {
     let world = World::new().await;
     let bot = world.bot.clone();

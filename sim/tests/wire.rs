@@ -204,8 +204,10 @@ async fn texts_are_limited_in_utf16_units_after_parsing() {
     world.bot.ok("sendMessage", send(format!("<b>{}</b>", "a".repeat(4096)), "HTML")).await;
     let refused = [
         (send("😀".repeat(2049), ""), "Bad Request: message is too long"),
-        (send(" \n ".to_owned(), ""), "Bad Request: message text is empty"),
-        (send("<b></b>".to_owned(), "HTML"), "Bad Request: message text is empty"),
+        (send(String::new(), ""), "Bad Request: message text is empty"),
+        (send(" \n ".to_owned(), ""), "Bad Request: text must be non-empty"),
+        (send("<b></b>".to_owned(), "HTML"), "Bad Request: text must be non-empty"),
+        (send("\u{200b}\u{2800}\u{a0}".to_owned(), ""), "Bad Request: text must be non-empty"),
         (
             send("a.".to_owned(), "MarkdownV2"),
             "Bad Request: can't parse entities: Character '.' is reserved and must be escaped with the preceding '\\'",
@@ -241,6 +243,13 @@ async fn edits_are_checked_and_seen() {
     anna.press("b").unwrap();
     world.bot.ok("editMessageReplyMarkup", json!({ "chat_id": 7, "message_id": id })).await;
     assert!(anna.press("b").is_err(), "the buttons are gone");
+    for nothing in [json!([]), json!([[]])] {
+        let no_buttons = json!({ "chat_id": 7, "message_id": id, "reply_markup": { "inline_keyboard": nothing } });
+        let (code, found) = world.bot.err("editMessageReplyMarkup", no_buttons).await;
+        assert!(code == 400 && found.contains("message is not modified"), "{found}");
+    }
+    let invisible = world.bot.err("editMessageText", edit(id.clone(), "\u{200b}")).await;
+    assert_eq!(invisible, (400, "Bad Request: text must be non-empty".to_owned()));
     world.bot.ok("deleteMessage", json!({ "chat_id": 7, "message_id": id })).await;
     assert_eq!(world.bot.err("deleteMessage", json!({ "chat_id": 7, "message_id": id })).await.0, 400);
 }

@@ -65,6 +65,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// For load tests: no flood limits, as Telegram's would be measured instead of the bot, and a ledger of a tenth. What
+    /// it keeps lies in the process whose memory is measured, and simulated users read it as it is written.
+    pub fn for_load() -> Self {
+        Self { limits: Limits::off(), ledger_capacity: 20_000, ..Self::default() }
+    }
+
     /// The bot's user id: the digits before the token's colon.
     pub fn bot_id(&self) -> i64 {
         self.token.split(':').next().and_then(|digits| digits.parse().ok()).unwrap_or(1)

@@ -37,7 +37,8 @@ pub enum Fault {
     Cut,
     /// The connection ends in the middle of the answer.
     CutBody,
-    /// The call waits, then goes on as if nothing had been.
+    /// The call waits, then goes on as if nothing had been. After its effect it is the answer that waits: for a client
+    /// with less patience the call has timed out, but what it sent has arrived.
     Delay {
         /// Milliseconds.
         ms: u64,
@@ -161,12 +162,11 @@ impl Faults {
         &self.0
     }
 
-    /// What strikes this call: any delays of rules at the front, summed, and at most one other fault with its
-    /// `after_effect`.
-    pub fn take(&mut self, method: &str, chat: Option<i64>) -> (Duration, Option<(Fault, bool)>) {
-        let (mut delay, mut struck) = (Duration::ZERO, None);
+    /// What strikes this call.
+    pub fn take(&mut self, method: &str, chat: Option<i64>) -> Struck {
+        let mut struck = Struck::default();
         for rule in &mut self.0 {
-            if struck.is_some() || !rule.matches(method, chat) || rule.times == 0 {
+            if struck.fault.is_some() || !rule.matches(method, chat) || rule.times == 0 {
                 continue;
             }
             if rule.skip > 0 {
@@ -175,13 +175,25 @@ impl Faults {
             }
             rule.times -= 1;
             match &rule.fault {
-                Fault::Delay { ms } => delay += Duration::from_millis(*ms),
-                fault => struck = Some((fault.clone(), rule.after_effect)),
+                Fault::Delay { ms } if rule.after_effect => struck.after += Duration::from_millis(*ms),
+                Fault::Delay { ms } => struck.before += Duration::from_millis(*ms),
+                fault => struck.fault = Some((fault.clone(), rule.after_effect)),
             }
         }
         self.0.retain(|rule| rule.times > 0);
-        (delay, struck)
+        struck
     }
+}
+
+/// What strikes one call: the delays of rules at the front, and at most one other fault.
+#[derive(Debug, Default, PartialEq)]
+pub struct Struck {
+    /// Before the call takes effect, summed.
+    pub before: Duration,
+    /// Before the answer, summed.
+    pub after: Duration,
+    /// How it goes wrong, and whether the call takes effect all the same.
+    pub fault: Option<(Fault, bool)>,
 }
 
 /// The page that a gateway sends when the server behind it does not answer.
@@ -211,7 +223,7 @@ mod tests {
     fn a_rule_strikes_the_calls_it_names_and_no_other() {
         let mut faults = Faults::default();
         faults.add(FaultRule::new("sendMessage", Fault::Cut).chat(5).skip(1).times(2).after_effect());
-        let mut struck = |method, chat| faults.take(method, Some(chat)).1.is_some();
+        let mut struck = |method, chat| faults.take(method, Some(chat)).fault.is_some();
         assert!(!struck("getMe", 5) && !struck("sendMessage", 6));
         assert!(!struck("sendMessage", 5), "the first passes");
         assert!(struck("sendmessage", 5) && struck("SENDMESSAGE", 5));
@@ -224,9 +236,9 @@ mod tests {
         let mut faults = Faults::default();
         faults.add(FaultRule::any(Fault::Delay { ms: 20 }));
         faults.add(FaultRule::any(Fault::internal()));
-        let (delay, fault) = faults.take("getMe", None);
-        assert_eq!(delay, Duration::from_millis(20));
-        assert_eq!(fault, Some((Fault::internal(), false)));
+        let struck = faults.take("getMe", None);
+        let before = Duration::from_millis(20);
+        assert_eq!(struck, Struck { before, fault: Some((Fault::internal(), false)), ..Struck::default() });
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! From an HTTP request to a method and back, with faults in between.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Extension, Path, Request, State};
@@ -70,20 +71,23 @@ async fn reached(shared: &Shared, (bot, method): (String, String), wire: Wire, r
     };
     let chat = params.int("chat_id");
     let call = Call { shared, wire, method, params, chat, began };
-    let (delay, struck) = shared.lock().faults.take(&call.method, chat);
-    if !delay.is_zero() {
-        call.note_fault(format!("delay {} ms", delay.as_millis()));
-        tokio::time::sleep(delay).await;
-    }
-    match struck {
+    let struck = shared.lock().faults.take(&call.method, chat);
+    call.wait(struck.before, "before").await;
+    match struck.fault {
         None => {
             let result = call.run().await;
+            // Noted before the wait: the client may leave meanwhile, and the call has been.
             call.note_result(&result);
+            call.wait(struck.after, "after").await;
             answer(&result)
         }
-        Some((fault, false)) => call.fail(fault, None).await,
+        Some((fault, false)) => {
+            call.wait(struck.after, "instead of").await;
+            call.fail(fault, None).await
+        }
         Some((fault, true)) => {
             let result = call.run().await;
+            call.wait(struck.after, "after").await;
             call.fail(fault, Some(&result)).await
         }
     }
@@ -104,6 +108,14 @@ impl Call<'_> {
             return poll::get_updates(self.shared, &self.params).await;
         }
         methods::call(&mut self.shared.lock(), &self.method, &self.params)
+    }
+
+    /// An injected delay.
+    async fn wait(&self, delay: Duration, when: &str) {
+        if !delay.is_zero() {
+            self.note_fault(format!("delay {} ms {when} its effect", delay.as_millis()));
+            tokio::time::sleep(delay).await;
+        }
     }
 
     /// Answers wrongly, or not at all.

@@ -22,18 +22,23 @@ const ACTIONS: [&str; 9] = [
     "callback_game",
 ];
 
-/// Reads and checks `reply_markup`. `inline_only` is for edits.
+/// Reads and checks `reply_markup`. `inline_only` is for edits. Rows of an inline keyboard without buttons are dropped, and
+/// one without any row is no markup: so it is for Telegram, which compares an edit with what is left.
 ///
 /// # Errors
 /// 400 in Telegram's words.
 pub fn read(params: &Params, inline_only: bool) -> Result<Option<Value>, ApiError> {
-    let Some(markup) = params.json("reply_markup", "reply keyboard markup")? else { return Ok(None) };
+    let Some(mut markup) = params.json("reply_markup", "reply keyboard markup")? else { return Ok(None) };
     if !markup.is_object() {
         return Err(ApiError::bad_request("object expected as reply markup"));
     }
-    if let Some(rows) = markup.get("inline_keyboard") {
+    if let Some(rows) = markup.get_mut("inline_keyboard") {
         check_inline(rows)?;
-        return Ok(Some(markup));
+        let rows = rows.as_array_mut().map(|rows| {
+            rows.retain(|row| row.as_array().is_some_and(|row| !row.is_empty()));
+            rows.len()
+        });
+        return Ok((rows != Some(0)).then_some(markup));
     }
     if inline_only {
         return Err(ApiError::bad_request("inline keyboard expected"));
@@ -134,6 +139,16 @@ mod tests {
         assert!(
             check(json!({ "inline_keyboard": vec![vec![json!({ "text": "a", "callback_data": "a" })]; 101] })).is_err()
         );
+    }
+
+    #[test]
+    fn rows_without_buttons_are_dropped_and_nothing_is_left_of_a_keyboard_of_them() {
+        for nothing in [json!([]), json!([[]]), json!([[], []])] {
+            assert_eq!(check(json!({ "inline_keyboard": nothing })).unwrap(), None);
+        }
+        let button = json!({ "text": "a", "callback_data": "b" });
+        let some = check(json!({ "inline_keyboard": [[], [button], []] })).unwrap();
+        assert_eq!(some, Some(json!({ "inline_keyboard": [[button]] })));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod chat;
 mod config;
 mod control;
 mod entities_html;
+mod entities_legacy;
 mod entities_markdown;
 mod faults;
 mod http;

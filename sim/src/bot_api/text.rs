@@ -1,5 +1,7 @@
 //! Texts as Telegram measures them: UTF-16 units, entities inside the text, formatting parsed away.
 
+use std::ops::Range;
+
 use serde_json::{Value, json};
 
 use super::params::Params;
@@ -9,6 +11,10 @@ use super::reply::ApiError;
 pub const MAX_TEXT: usize = 4096;
 /// UTF-16 units of a caption at most, after parsing.
 pub const MAX_CAPTION: usize = 1024;
+/// Entities that may lie over any other.
+const STYLES: [&str; 5] = ["bold", "italic", "underline", "strikethrough", "spoiler"];
+/// Entities that may hold any other.
+const QUOTES: [&str; 2] = ["blockquote", "expandable_blockquote"];
 
 /// A text with its entities (the Bot API's `MessageEntity`, offsets in UTF-16 units).
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -33,14 +39,32 @@ pub fn read(params: &Params, field: &str, entities_field: &str) -> Result<Format
         }
         "html" => super::entities_html::parse(&text)?,
         "markdownv2" => super::entities_markdown::parse(&text)?,
-        "markdown" => super::entities_markdown::parse_legacy(&text)?,
+        "markdown" => super::entities_legacy::parse(&text)?,
         _ => return Err(ApiError::bad_request("unsupported parse_mode")),
     };
     trim(&mut formatted);
-    if formatted.entities.is_empty() {
-        formatted.entities = find_entities(&formatted.text);
-    }
+    add_found(&mut formatted);
     Ok(formatted)
+}
+
+/// Whether nothing of a text can be seen: white space, and what tdlib counts as empty besides. Characters that it takes for
+/// visible are so here too, even where an app shows nothing (U+2060, U+3164).
+pub fn is_invisible(text: &str) -> bool {
+    text.chars().all(|c| {
+        c.is_whitespace()
+            || c < ' '
+            || matches!(
+                c,
+                '\u{30a}' | '\u{333}' | '\u{33f}' // lines through and under nothing
+                    | '\u{180e}'
+                    | '\u{200b}'..='\u{200f}' // zero width, marks of direction
+                    | '\u{2028}'..='\u{202e}'
+                    | '\u{2800}' // Braille without a dot
+                    | '\u{feff}'
+                    | '\u{fffc}'
+                    | '\u{e0000}'..='\u{e007f}' // tags
+            )
+    })
 }
 
 /// Length in UTF-16 units.
@@ -79,6 +103,47 @@ pub fn find_entities(text: &str) -> Vec<Value> {
         before = first;
     }
     found
+}
+
+/// Adds the commands and mentions that Telegram finds beside the entities that were given. Where the two touch, what was
+/// given stays, unless it is mere style or a quote around them: nothing is found in code and links.
+fn add_found(formatted: &mut Formatted) {
+    let given: Vec<_> = formatted.entities.iter().map(|entity| (span(entity), kind(entity).to_owned())).collect();
+    let mut found = find_entities(&formatted.text);
+    found.retain(|found| {
+        let found = span(found);
+        given.iter().all(|(given, kind)| {
+            let apart = found.end <= given.start || given.end <= found.start;
+            let inside = given.start <= found.start && found.end <= given.end;
+            apart || STYLES.contains(&kind.as_str()) || (QUOTES.contains(&kind.as_str()) && inside)
+        })
+    });
+    formatted.entities.extend(found);
+    sort(&mut formatted.entities);
+}
+
+/// In order of their beginning; of those that begin together the one around the others comes first.
+pub fn sort(entities: &mut [Value]) {
+    let rank = |entity: &Value| match kind(entity) {
+        kind if QUOTES.contains(&kind) => 0,
+        kind if STYLES.contains(&kind) => 2,
+        _ => 1,
+    };
+    entities.sort_by_key(|entity| {
+        let Range { start, end } = span(entity);
+        (start, std::cmp::Reverse(end), rank(entity))
+    });
+}
+
+fn kind(entity: &Value) -> &str {
+    entity["type"].as_str().unwrap_or_default()
+}
+
+/// Where an entity lies, in UTF-16 units.
+fn span(entity: &Value) -> Range<usize> {
+    let int = |field: &str| usize::try_from(entity[field].as_u64().unwrap_or(0)).unwrap_or(0);
+    let start = int("offset");
+    start..start.saturating_add(int("length"))
 }
 
 fn check_entities(text: &str, entities: Option<Value>) -> Result<Vec<Value>, ApiError> {
@@ -132,10 +197,9 @@ fn trim(formatted: &mut Formatted) {
     let text = formatted.text.trim().to_owned();
     let end = utf16_len(&text);
     formatted.entities.retain_mut(|entity| {
-        let as_size = |value: &Value| usize::try_from(value.as_u64().unwrap_or(0)).unwrap_or(0);
-        let (offset, length) = (as_size(&entity["offset"]), as_size(&entity["length"]));
-        let from = offset.saturating_sub(cut);
-        let to = (offset + length).saturating_sub(cut).min(end);
+        let Range { start, end: stop } = span(entity);
+        let from = start.saturating_sub(cut);
+        let to = stop.saturating_sub(cut).min(end);
         entity["offset"] = json!(from);
         entity["length"] = json!(to.saturating_sub(from));
         to > from
@@ -160,6 +224,32 @@ mod tests {
     fn commands_and_mentions_are_marked() {
         let found = find_entities("😀 /start@bot and @anna, mail a@b.c 1/2");
         assert_eq!(found, [entity("bot_command", 3, 10), entity("mention", 18, 5)]);
+    }
+
+    #[test]
+    fn commands_and_mentions_are_marked_beside_what_was_given_but_not_in_code_and_links() {
+        let kinds = |text: &str| {
+            let read = read_json(json!({ "text": text, "parse_mode": "MarkdownV2" })).unwrap();
+            read.entities.iter().map(|entity| kind(entity).to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds("*bold* and @anna /help"), ["bold", "mention", "bot_command"]);
+        assert_eq!(kinds("*hello @anna*"), ["bold", "mention"]);
+        assert_eq!(kinds("*@anna*"), ["mention", "bold"]);
+        assert_eq!(kinds(">@anna"), ["blockquote", "mention"]);
+        assert_eq!(kinds("`@anna`"), ["code"]);
+        assert_eq!(kinds("```\n/help\n```"), ["pre"]);
+        assert_eq!(kinds("[@anna](https://example.org)"), ["text_link"]);
+        assert_eq!(kinds("/he`lp`"), ["code"], "what was given stays where the two overlap");
+    }
+
+    #[test]
+    fn a_text_of_which_nothing_can_be_seen_is_invisible() {
+        for text in ["", " \n\t", "\u{200b}\u{200d}", "\u{2800} \u{fffc}", "\u{feff}\u{a0}\u{3000}", "\u{202e}"] {
+            assert!(is_invisible(text), "{text:?}");
+        }
+        for text in ["a", "\u{200b}.", "❤\u{fe0f}", "e\u{30a}", "\u{3164}"] {
+            assert!(!is_invisible(text), "{text:?}");
+        }
     }
 
     #[test]

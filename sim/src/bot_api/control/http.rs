@@ -48,19 +48,21 @@ pub fn router() -> Router<Arc<Shared>> {
 const HELP: &str = r#"The emulator's control interface. JSON in, JSON out.
 
 POST   /control/act     one thing to do:
+  {"do":"user","user":7,"name":"Anna"}                        makes a person; all others do so, too, where they need one
   {"do":"say","user":7,"name":"Anna","text":"hello"}          also "chat" (a group), "reply_to"
-  {"do":"send","user":7,"media":"voice"}                      photo, sticker, video, document, ...; also "caption", "album"
+  {"do":"send","user":7,"media":"voice"}                      photo, sticker, video, document, ...; also "caption",
+                                                              "album", "chat" (a group)
   {"do":"edit","user":7,"message_id":3,"text":"hello!"}
   {"do":"press","user":7,"button":"Yes"}                      by data or text; also "message_id"
   {"do":"stop_draft","user":7}   {"do":"block","user":7}   {"do":"unblock","user":7}
-  {"do":"create_group","user":7,"title":"friends"}   {"do":"join","user":8,"chat":-4000002}
-  {"do":"migrate","chat":-4000002,"silent":false}
+  {"do":"create_group","user":7,"title":"friends"}            says the group's id, of the first one -4000001
+  {"do":"join","user":8,"chat":-4000001}   {"do":"migrate","chat":-4000001,"silent":false}
   {"do":"raw_update","update":"telepathy","payload":{}}
   {"do":"spoil_batch","how":"duplicated"}                     or reversed, redelivered
   {"do":"restart_update_ids"}   {"do":"offline","offline":true}   {"do":"set_webhook","url":"https://example.org"}
 POST   /control/faults  {"method":"sendMessage","fault":"cut","after_effect":true,"times":1,"skip":0,"chat":7}
                         faults: cut, cut_body, garbage, wrong_shape, html (status), error (code, description,
-                        parameters), delay (ms)
+                        parameters), delay (ms); with "after_effect" a delay holds back the answer
 GET    /control/faults  rules in force            DELETE /control/faults  drops them
 GET    /control/ledger?since=0&chat=7&limit=100   what people did and saw, and every call of the bot
 GET    /control/events?since=0&chat=7             the same as it happens, one JSON object a line

@@ -53,11 +53,14 @@ pub struct Sent {
     pub json: Value,
 }
 
-/// The text of a message; empty is refused.
+/// The text of a message. None at all is refused, and in other words one of which nothing can be seen.
 pub fn read_text(params: &Params) -> Result<Formatted, ApiError> {
-    let formatted = text::read(params, "text", "entities")?;
-    if formatted.text.is_empty() {
+    if params.text("text").is_none_or(|text| text.is_empty()) {
         return Err(ApiError::bad_request("message text is empty"));
+    }
+    let formatted = text::read(params, "text", "entities")?;
+    if text::is_invisible(&formatted.text) {
+        return Err(ApiError::bad_request("text must be non-empty"));
     }
     Ok(formatted)
 }
