@@ -2,6 +2,7 @@
 
 mod adapters;
 mod hub;
+mod pull;
 mod resolve;
 mod server;
 

@@ -12,7 +12,7 @@ use crate::fixture;
 use crate::server::{Asked, Reply, Server};
 
 /// Settings whose models live in `folder` and whose hub is `hub`; by default one that cannot be reached.
-fn config(folder: &Path, hub: Option<&Server>) -> Config {
+pub fn config(folder: &Path, hub: Option<&Server>) -> Config {
     let mut config = Config::default();
     config.models.dir = folder.join("models");
     config.models.hub_url = hub.map_or_else(|| "http://127.0.0.1:9".to_owned(), Server::url);
