@@ -11,11 +11,17 @@ ARG BASE=debian:bookworm-slim
 ARG CUDA_DEVEL=nvidia/cuda:12.8.1-devel-ubuntu24.04
 ARG CUDA_RUNTIME=nvidia/cuda:12.8.1-runtime-ubuntu24.04
 
-FROM ${RUST} AS build-cpu
+FROM ${RUST} AS rust
+
+FROM rust AS build-cpu
 WORKDIR /src
-COPY . .
+# Only what these two steps read, so that a change of the sources repeats neither.
+COPY Cargo.toml ./
+COPY scripts/lib.sh scripts/install-tools.sh scripts/fetch-models.sh scripts/
+COPY models/pins.txt models/
 RUN scripts/install-tools.sh
 RUN AI_FRIEND_MODELS=/stage/models scripts/fetch-models.sh
+COPY . .
 # An empty RUSTFLAGS replaces .cargo/config.toml's target-cpu=native: the image brings all CPU variants instead.
 RUN RUSTFLAGS="" scripts/build.sh --features dynamic-backends
 RUN scripts/stage-image.sh /stage/app
@@ -38,12 +44,15 @@ ENTRYPOINT ["/app/ai-friend"]
 CMD ["run"]
 
 FROM ${CUDA_DEVEL} AS build-cuda
-COPY --from=build-cpu /usr/local/cargo /usr/local/cargo
-COPY --from=build-cpu /usr/local/rustup /usr/local/rustup
+COPY --from=rust /usr/local/cargo /usr/local/cargo
+COPY --from=rust /usr/local/rustup /usr/local/rustup
 ENV CARGO_HOME=/usr/local/cargo RUSTUP_HOME=/usr/local/rustup PATH=/usr/local/cargo/bin:$PATH
 WORKDIR /src
-COPY . .
+COPY Cargo.toml ./
+COPY scripts/lib.sh scripts/install-tools.sh scripts/fetch-models.sh scripts/
+COPY models/pins.txt models/
 RUN scripts/install-tools.sh
+COPY . .
 RUN AI_FRIEND_MODELS=/stage/models scripts/fetch-models.sh
 RUN RUSTFLAGS="" scripts/build.sh --features cuda,dynamic-backends
 RUN scripts/stage-image.sh /stage/app
