@@ -33,7 +33,6 @@ RUN apt-get update \
     && useradd --uid 10001 --create-home friend \
     && install -d -o friend -g friend /data /models
 COPY --from=build-cpu /stage/app /app
-COPY --from=build-cpu --chown=friend:friend /stage/models /models
 ENV AI_FRIEND_DATA=/data AI_FRIEND_MODELS=/models LD_LIBRARY_PATH=/app ORT_DISABLE_TELEMETRY=1 ORT_DYLIB_PATH=/app/libonnxruntime.so \
     AI_FRIEND_WEB_LISTEN=127.0.0.1:9090
 USER friend
@@ -52,8 +51,8 @@ COPY Cargo.toml ./
 COPY scripts/lib.sh scripts/install-tools.sh scripts/fetch-models.sh scripts/
 COPY models/pins.txt models/
 RUN scripts/install-tools.sh
-COPY . .
 RUN AI_FRIEND_MODELS=/stage/models scripts/fetch-models.sh
+COPY . .
 RUN RUSTFLAGS="" scripts/build.sh --features cuda,dynamic-backends
 RUN scripts/stage-image.sh /stage/app
 
@@ -64,7 +63,6 @@ RUN apt-get update \
     && useradd --uid 10001 --create-home friend \
     && install -d -o friend -g friend /data /models
 COPY --from=build-cuda /stage/app /app
-COPY --from=build-cuda --chown=friend:friend /stage/models /models
 ENV AI_FRIEND_DATA=/data AI_FRIEND_MODELS=/models LD_LIBRARY_PATH=/app ORT_DISABLE_TELEMETRY=1 ORT_DYLIB_PATH=/app/libonnxruntime.so \
     AI_FRIEND_WEB_LISTEN=127.0.0.1:9090 AI_FRIEND_MODEL_GPU_LAYERS=999
 USER friend

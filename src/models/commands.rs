@@ -105,7 +105,7 @@ fn state(workshop: &Workshop<'_>, entry: &Entry) -> Result<Vec<String>> {
     let state = match std::fs::metadata(&target) {
         Ok(about) => format!("ready, {} on disk", space::human(about.len())),
         Err(_) => match &library.root(entry)?.base.bundled {
-            Some(source) if library.file(source).is_file() => "made at the first start".to_owned(),
+            Some(source) if library.bundled(source).is_file() => "made at the first start".to_owned(),
             Some(source) => format!("not here: {source} is missing (`make models` fetches it)"),
             None => "not here yet".to_owned(),
         },

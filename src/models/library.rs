@@ -13,6 +13,8 @@ use crate::config;
 
 /// The user's own catalogue in the models' folder.
 const OWN: &str = "catalogue.toml";
+/// The folder, beside that of the adapters, of the models that ship with the program in a container.
+const BUNDLED: &str = "bundled";
 /// Entries may stand on entries, so deep at most.
 const MAX_CHAIN: usize = 4;
 
@@ -159,6 +161,13 @@ impl Library {
     /// A file of the folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+
+    /// A GGUF that the set-up puts into the folder. Where it is not there, the one that ships beside the adapters: a container's
+    /// models' folder is a volume, which may be empty.
+    pub fn bundled(&self, name: &str) -> PathBuf {
+        let (own, shipped) = (self.file(name), self.adapters.with_file_name(BUNDLED).join(name));
+        if !own.is_file() && shipped.is_file() { shipped } else { own }
     }
 
     /// An adapter that ships with the program.

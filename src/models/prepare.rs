@@ -190,10 +190,11 @@ impl Workshop<'_> {
     }
 
     async fn requantise_bundled(&self, root: &Entry, file: &str, target: &Path, quantisation: QuantType) -> Result<()> {
-        let raw = self.library.file(file);
+        let raw = self.library.bundled(file);
         if !raw.is_file() {
             bail!(
-                "{} is not here: run `make models`, which fetches what ships with the project (the container image holds it in /models)",
+                "{} is not here: run `make models`, which fetches what ships with the project (the container image has it in \
+                 /app/models/bundled, where its models.adapters is not set to another folder)",
                 raw.display()
             );
         }
