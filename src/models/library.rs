@@ -1,6 +1,6 @@
 //! The models' folder: the catalogue over it, the files in it, and a record beside each file that was made here.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -203,7 +203,8 @@ impl Library {
         if fs::remove_file(file).is_ok() { freed } else { 0 }
     }
 
-    /// Waits for other processes that prepare models in this folder, and holds them off until dropped.
+    /// Waits for other processes that prepare models in this folder, and holds them off until dropped. A wait is told on
+    /// standard error.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -217,7 +218,15 @@ impl Library {
         let path = self.dir.join(".prepare.lock");
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.with_context(|| format!("cannot write into {}", self.dir.display()))?;
-        file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+        let locked = match file.try_lock() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => {
+                eprintln!("waiting for another process that prepares models in {}", self.dir.display());
+                file.lock()
+            }
+            Err(TryLockError::Error(error)) => Err(error),
+        };
+        locked.with_context(|| format!("cannot lock {}", path.display()))?;
         Ok(file)
     }
 }

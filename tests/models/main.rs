@@ -5,6 +5,7 @@ mod hub;
 mod pull;
 mod resolve;
 mod server;
+mod stop;
 
 use std::path::PathBuf;
 
