@@ -135,9 +135,9 @@ pub struct Add {
     /// Its LoRA: a PEFT folder, a GGUF, or a repository of the hub
     #[arg(long, value_name = "SOURCE")]
     pub adapter: Option<String>,
-    /// How strongly the adapter acts
-    #[arg(long, value_name = "NUMBER", default_value_t = 1.0, allow_negative_numbers = true)]
-    pub scale: f32,
+    /// How strongly the adapter acts; 1 is as trained [default: as it is set; 1 for a new one]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub scale: Option<f32>,
     /// The form in which it is served [default: Q4_K_M]
     #[arg(long, value_name = "TYPE")]
     pub quantisation: Option<QuantType>,

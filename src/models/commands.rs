@@ -197,17 +197,23 @@ fn add_entry(add: &Add, config: &Config, out: &mut dyn Write) -> Result<()> {
     let base = add.base.as_deref().map(|base| base_of(&library, base)).transpose()?;
     let mut entry = match (old, base) {
         (Some(old), None) => old,
-        (Some(old), Some(base)) => Entry { base, requantise: false, importance: None, ..old },
+        // Nobody has said how the new weights may be used.
+        (Some(old), Some(base)) => {
+            Entry { base, requantise: false, importance: None, licence: String::new(), commercial: None, ..old }
+        }
         (None, Some(base)) => {
             let template = template_of(&library, &base)?;
             Entry { template, ..super::made_up(add.name.clone(), base, super::default_quantisation(u64::MAX)?) }
         }
         (None, None) => bail!("`{}` is new: say where its weights are with --base", add.name),
     };
-    if let Some(adapter) = &add.adapter {
-        entry.adapter = Some(adapter_of(adapter, add.scale)?);
-    } else if let Some(adapter) = entry.adapter.as_mut().filter(|_| (add.scale - 1.0).abs() > f32::EPSILON) {
-        adapter.scale = add.scale;
+    match (&add.adapter, add.scale, entry.adapter.as_mut()) {
+        (Some(adapter), scale, _) => entry.adapter = Some(adapter_of(adapter, scale.unwrap_or(1.0))?),
+        (None, Some(scale), Some(adapter)) => adapter.scale = scale,
+        (None, Some(_), None) => {
+            bail!("`{}` has no adapter that --scale could count for: name one with --adapter", add.name)
+        }
+        (None, None, _) => {}
     }
     entry.quantisation = add.quantisation.unwrap_or(entry.quantisation);
     entry.template = add.template.map_or(entry.template, Template::from);
@@ -215,7 +221,12 @@ fn add_entry(add: &Add, config: &Config, out: &mut dyn Write) -> Result<()> {
         (entry.licence, entry.commercial) = (licence.clone(), None);
     }
     library.add(entry)?;
-    writeln!(out, "added {0}; `MODEL={0} ai-friend check` makes it ready and tries it", add.name)?;
+    // What is only a download away `check` does not fetch.
+    let next = match library.root(library.entry(&add.name)?)?.base.hub {
+        Some(_) => format!("`ai-friend models pull {}` fetches it and makes it ready", add.name),
+        None => format!("`MODEL={} ai-friend check` makes it ready and tries it", add.name),
+    };
+    writeln!(out, "added {}; {next}", add.name)?;
     Ok(())
 }
 
