@@ -48,7 +48,7 @@ pub enum ModelsCommand {
     ///
     /// A friend_adapter.json in the folder goes along: {"name", "licence", "commercial": true|false, "base_sha256",
     /// "base_name", "template": "chat"|"dolly", "data", "recipe"}, each of them optional. An adapter that names a base or a
-    /// template is refused over any other.
+    /// template is not served over any other.
     ConvertLora {
         /// Folder with adapter_config.json and its weights
         folder: PathBuf,
@@ -63,6 +63,8 @@ pub enum ModelsCommand {
         dtype: LoraDtypeName,
     },
     /// Merges a LoRA into its base: one GGUF that needs no adapter
+    ///
+    /// Where the adapter names another base than this file, that is told, not refused: an F16 original holds the same weights.
     Merge {
         /// The base: a Hugging Face folder, or a GGUF in F32, F16, BF16, Q8_0 or Q4_0
         base: PathBuf,

@@ -17,6 +17,7 @@ use friend_gguf::llama::{QuantizeOptions, quantize};
 use super::library::Library;
 use super::prepare::{Workshop, blocking};
 use super::progress::Bar;
+use super::provenance::other_base;
 use super::{pull, report, space};
 use crate::cli::models::{Add, DtypeName, LoraDtypeName, ModelsCommand, TemplateName};
 use crate::complaint::complaint;
@@ -45,10 +46,18 @@ pub async fn run(command: ModelsCommand, config: &Config, out: &mut (dyn Write +
         ModelsCommand::Merge { base, lora, output, dtype } => {
             let (adapter, scale, dtype) = (lora.path, lora.scale, dtype.into());
             let options = MergeOptions { base, adapter, scale, output: output.clone(), dtype };
-            let summary = blocking(move || Ok(merge(&options, &mut Bar::stderr())?)).await?;
+            let models = config.models.clone();
+            let (other, summary) = blocking(move || {
+                let other = other_base(&options.adapter, &options.base, &models)?;
+                Ok((other, merge(&options, &mut Bar::stderr())?))
+            })
+            .await?;
             tell(out, &output, &summary)?;
         }
         ModelsCommand::Quantize { input, output, kind, allow_requantize, importance, threads } => {
+            if let Some(other) = other {
+                writeln!(out, "{other}")?;
+            }
             let importance = importance.as_deref().map(Importance::open).transpose()?;
             let options =
                 QuantizeOptions { input, output: output.clone(), kind, allow_requantize, importance, threads };
