@@ -18,7 +18,8 @@ use super::library::Library;
 use super::prepare::{Workshop, blocking};
 use super::progress::Bar;
 use super::provenance::other_base;
-use super::{pull, report, space};
+use super::remove::remove;
+use super::{report, space};
 use crate::cli::models::{Add, DtypeName, LoraDtypeName, ModelsCommand, TemplateName};
 use crate::complaint::complaint;
 use crate::config::Config;
@@ -32,7 +33,7 @@ pub async fn run(command: ModelsCommand, config: &Config, out: &mut (dyn Write +
         ModelsCommand::List => list(config, out)?,
         ModelsCommand::Pull { name } => fetch(&name, config, out).await?,
         ModelsCommand::Add(add) => add_entry(&add, config, out)?,
-        ModelsCommand::Remove { name } => remove(&name, config, out)?,
+        ModelsCommand::Remove { name } => remove(&name, config, out).await?,
         ModelsCommand::Convert { folder, output, dtype } => {
             let options = ModelOptions { folder, output: output.clone(), dtype: dtype.into() };
             let summary = blocking(move || Ok(convert_model(&options, &mut Bar::stderr())?)).await?;
@@ -53,11 +54,11 @@ pub async fn run(command: ModelsCommand, config: &Config, out: &mut (dyn Write +
             })
             .await?;
             tell(out, &output, &summary)?;
-        }
-        ModelsCommand::Quantize { input, output, kind, allow_requantize, importance, threads } => {
             if let Some(other) = other {
                 writeln!(out, "{other}")?;
             }
+        }
+        ModelsCommand::Quantize { input, output, kind, allow_requantize, importance, threads } => {
             let importance = importance.as_deref().map(Importance::open).transpose()?;
             let options =
                 QuantizeOptions { input, output: output.clone(), kind, allow_requantize, importance, threads };
@@ -285,51 +286,6 @@ fn adapter_of(text: &str, scale: f32) -> Result<Adapter> {
         Ok(repo) => Ok(Adapter { hub: Some(repo.to_string()), scale, ..Adapter::default() }),
         Err(_) => bail!("`{text}` is no PEFT folder, no GGUF, and no repository (owner/name)"),
     }
-}
-
-fn remove(name: &str, config: &Config, out: &mut dyn Write) -> Result<()> {
-    let mut library = Library::open(&config.models)?;
-    let entry = library.entry(name)?.clone();
-    let standing = library.standing_on(name);
-    if !standing.is_empty() {
-        bail!(
-            "`{name}` stays, as it is the base of {}: remove what stands on it first, or give that another base \
-             (`ai-friend models add {} --base …`)",
-            standing.join(", "),
-            standing[0]
-        );
-    }
-    let hub = super::hub(&config.models)?;
-    let workshop = Workshop { library: &library, hub: &hub };
-    // An entry whose base is gone has no file to remove, but can be removed itself.
-    let target = workshop.target(&entry).ok();
-    let others = library.entries().iter().filter(|other| other.name != name);
-    let shared = target.is_some() && others.map(|other| workshop.target(other).ok()).any(|other| other == target);
-    let mut files: Vec<PathBuf> = vec![library.file(&format!("{name}.lora.gguf"))];
-    if let Some(target) = target {
-        if shared {
-            writeln!(out, "{} stays: another model stands on it", target.display())?;
-        } else if target.starts_with(library.dir()) {
-            files.push(target);
-        }
-    }
-    let mut freed: u64 = files.iter().map(|file| Library::remove(file)).sum();
-    if let (Some(repo), false) = (&entry.base.hub, shared) {
-        let folder = pull::folder_of(&library, &RepoId::parse(repo).map_err(anyhow::Error::msg)?);
-        freed += std::fs::read_dir(&folder)
-            .map_or(0, |files| files.flatten().filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum());
-        match std::fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).context("cannot remove the downloaded files");
-            }
-            _ => {}
-        }
-    }
-    if library.is_own(name) {
-        library.forget(name)?;
-    }
-    writeln!(out, "removed {name}: {} freed", space::human(freed))?;
-    Ok(())
 }
 
 impl From<DtypeName> for Dtype {

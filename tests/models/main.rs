@@ -6,6 +6,7 @@ mod pull;
 mod resolve;
 mod server;
 mod stop;
+mod tidy;
 
 use std::path::PathBuf;
 
