@@ -11,11 +11,17 @@ ARG BASE=debian:bookworm-slim
 ARG CUDA_DEVEL=nvidia/cuda:12.8.1-devel-ubuntu24.04
 ARG CUDA_RUNTIME=nvidia/cuda:12.8.1-runtime-ubuntu24.04
 
-FROM ${RUST} AS build-cpu
+FROM ${RUST} AS rust
+
+FROM rust AS build-cpu
 WORKDIR /src
-COPY . .
+# Only what these two steps read, so that a change of the sources repeats neither.
+COPY Cargo.toml ./
+COPY scripts/lib.sh scripts/install-tools.sh scripts/fetch-models.sh scripts/
+COPY models/pins.txt models/
 RUN scripts/install-tools.sh
 RUN AI_FRIEND_MODELS=/stage/models scripts/fetch-models.sh
+COPY . .
 # An empty RUSTFLAGS replaces .cargo/config.toml's target-cpu=native: the image brings all CPU variants instead.
 RUN RUSTFLAGS="" scripts/build.sh --features dynamic-backends
 RUN scripts/stage-image.sh /stage/app
@@ -27,7 +33,6 @@ RUN apt-get update \
     && useradd --uid 10001 --create-home friend \
     && install -d -o friend -g friend /data /models
 COPY --from=build-cpu /stage/app /app
-COPY --from=build-cpu --chown=friend:friend /stage/models /models
 ENV AI_FRIEND_DATA=/data AI_FRIEND_MODELS=/models LD_LIBRARY_PATH=/app ORT_DISABLE_TELEMETRY=1 ORT_DYLIB_PATH=/app/libonnxruntime.so \
     AI_FRIEND_WEB_LISTEN=127.0.0.1:9090
 USER friend
@@ -38,13 +43,16 @@ ENTRYPOINT ["/app/ai-friend"]
 CMD ["run"]
 
 FROM ${CUDA_DEVEL} AS build-cuda
-COPY --from=build-cpu /usr/local/cargo /usr/local/cargo
-COPY --from=build-cpu /usr/local/rustup /usr/local/rustup
+COPY --from=rust /usr/local/cargo /usr/local/cargo
+COPY --from=rust /usr/local/rustup /usr/local/rustup
 ENV CARGO_HOME=/usr/local/cargo RUSTUP_HOME=/usr/local/rustup PATH=/usr/local/cargo/bin:$PATH
 WORKDIR /src
-COPY . .
+COPY Cargo.toml ./
+COPY scripts/lib.sh scripts/install-tools.sh scripts/fetch-models.sh scripts/
+COPY models/pins.txt models/
 RUN scripts/install-tools.sh
 RUN AI_FRIEND_MODELS=/stage/models scripts/fetch-models.sh
+COPY . .
 RUN RUSTFLAGS="" scripts/build.sh --features cuda,dynamic-backends
 RUN scripts/stage-image.sh /stage/app
 
@@ -55,7 +63,6 @@ RUN apt-get update \
     && useradd --uid 10001 --create-home friend \
     && install -d -o friend -g friend /data /models
 COPY --from=build-cuda /stage/app /app
-COPY --from=build-cuda --chown=friend:friend /stage/models /models
 ENV AI_FRIEND_DATA=/data AI_FRIEND_MODELS=/models LD_LIBRARY_PATH=/app ORT_DISABLE_TELEMETRY=1 ORT_DYLIB_PATH=/app/libonnxruntime.so \
     AI_FRIEND_WEB_LISTEN=127.0.0.1:9090 AI_FRIEND_MODEL_GPU_LAYERS=999
 USER friend

@@ -3,7 +3,9 @@
 set -euo pipefail
 
 address=${AI_FRIEND_WEB_LISTEN:-127.0.0.1:9090}
-exec 3<>"/dev/tcp/${address%:*}/${address##*:}"
+host=${address%:*}
+host=${host#"["} # an IPv6 address stands in brackets, as in [::]:9090
+exec 3<>"/dev/tcp/${host%"]"}/${address##*:}"
 printf 'GET /health HTTP/1.0\r\nHost: health\r\n\r\n' >&3
 read -r _ status _ <&3
 [[ $status == 200 ]]

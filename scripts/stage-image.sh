@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts what the container image runs into a folder: the binary, its shared libraries, the embedded classifier, the adapters
-# that ship with it, the catalogue and the licences. The language model is no part of it: it lies in the volume /models.
+# Puts what the container image runs into a folder: the binary, its shared libraries, the embedded classifier and language
+# model, the adapters that ship with it, the catalogue and the licences. What is made of the models lies in the volume /models.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -22,7 +22,14 @@ mapfile -t libraries < <(find "$release"/build/llama-cpp-sys-2-*/out/{lib,lib64,
 ((${#libraries[@]})) || fail "llama.cpp's shared libraries were not built" "Build with --features dynamic-backends first."
 cp --no-dereference "${libraries[@]}" "$to"
 
-# ONNX Runtime goes beside the binary: a volume mounted over /models must not hide it.
-mapfile -t runtimes < <(find "$(dirname "$to")/models" "$root/models/cache" -name 'libonnxruntime.so.*' 2>/dev/null)
-((${#runtimes[@]})) || fail "ONNX Runtime was not fetched" "Run scripts/fetch-models.sh first."
-install "${runtimes[0]}" "$to/libonnxruntime.so"
+# What was fetched goes beside the binary, too: whatever is mounted over /models must not hide it.
+pinned=$(awk '!/^#/ && NF == 5 && ($1 == "any" || $1 == arch) { print $3 }' arch="$(uname -m)" "$root/models/pins.txt")
+while read -r name; do
+    file="$(dirname "$to")/models/$name"
+    [[ -f $file ]] || file="$root/models/cache/$name"
+    [[ -f $file ]] || fail "$name was not fetched" "Run scripts/fetch-models.sh first."
+    case $name in
+        libonnxruntime.so.*) install "$file" "$to/libonnxruntime.so" ;;
+        *) install -D -m 644 -t "$to/models/bundled" "$file" ;;
+    esac
+done <<<"$pinned"

@@ -9,5 +9,6 @@ pub mod config;
 pub mod evaluate;
 pub mod models;
 pub mod score;
+pub mod signals;
 pub mod terminal;
 pub mod web;

@@ -2,13 +2,15 @@
 
 use std::process::ExitCode;
 
-use ai_friend::cli::Cli;
+use ai_friend::cli::{Cli, Command};
 use ai_friend::complaint::{complaint, is_broken_pipe};
+use ai_friend::signals::end_at_signal;
+use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
     friend_gguf::llama::reexec_with_quiet_libraries();
-    let code = match ai_friend::commands::dispatch(&Cli::parse()) {
+    let code = match run(&Cli::parse()) {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -18,4 +20,12 @@ fn main() -> ExitCode {
         }
     };
     ai_friend::app::end(code)
+}
+
+fn run(cli: &Cli) -> Result<ExitCode> {
+    // The others have things to put in order before they end, and handle signals themselves.
+    if matches!(cli.command, Command::Models(_) | Command::Check | Command::Evaluate(_) | Command::Score(_)) {
+        end_at_signal().context("signals cannot be handled")?;
+    }
+    ai_friend::commands::dispatch(cli)
 }

@@ -6,6 +6,7 @@ pub mod prepare;
 pub mod progress;
 pub mod provenance;
 pub mod pull;
+pub mod remove;
 pub mod report;
 pub mod space;
 

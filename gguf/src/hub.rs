@@ -56,12 +56,21 @@ pub struct FileInfo {
 }
 
 impl FileInfo {
-    /// Reads the headers of an answer.
+    /// Reads the headers of an answer that is the file itself.
     pub fn from_headers<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Self {
-        let tag = header("x-linked-etag").or_else(|| header("etag")).unwrap_or_default();
+        let tag = header("x-linked-etag").or_else(|| header("etag"));
+        Self::said(tag, header("x-linked-size").or_else(|| header("content-length")), header)
+    }
+
+    /// Reads the headers of a redirect to the file: its own length and tag are not the file's.
+    pub fn from_redirect<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Self {
+        Self::said(header("x-linked-etag"), header("x-linked-size"), header)
+    }
+
+    fn said<'a>(tag: Option<&str>, size: Option<&str>, header: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let tag = tag.unwrap_or_default();
         let tag = tag.trim_start_matches("W/").trim_matches('"').to_ascii_lowercase();
         let is_sha256 = tag.len() == 64 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let size = header("x-linked-size").or_else(|| header("content-length"));
         let commit = header("x-repo-commit").filter(|commit| commit.len() <= 64 && is_plain(commit));
         Self {
             size: size.and_then(|size| size.trim().parse().ok()),
@@ -156,6 +165,24 @@ mod tests {
             FileInfo::from_headers(small),
             FileInfo { size: Some(12), sha256: None, commit: Some("0123abcd".into()) }
         );
+    }
+
+    #[test]
+    fn a_redirects_own_length_and_tag_are_not_taken_for_the_files() {
+        let sha = "ab".repeat(32);
+        let own = |name: &str| match name {
+            "content-length" => Some("0"),
+            "etag" => Some(sha.as_str()),
+            _ => None,
+        };
+        assert_eq!(FileInfo::from_redirect(own), FileInfo::default());
+        let linked = |name: &str| match name {
+            "x-linked-size" => Some("7"),
+            "x-linked-etag" => Some(sha.as_str()),
+            _ => own(name),
+        };
+        let info = FileInfo { size: Some(7), sha256: Some(sha.clone()), commit: None };
+        assert_eq!(FileInfo::from_redirect(linked), info);
     }
 
     #[test]

@@ -189,6 +189,16 @@ fn models_that_llama_cpp_would_die_of_are_refused_before_it_sees_them() {
         |key: &'static str, value: MetaValue| move |metadata: &mut Metadata, _: &mut Plans| metadata.set(key, value);
     let complaint = |path: PathBuf| preflight(&path).unwrap_err().to_string();
     assert!(complaint(gguf(folder.path(), doubled)).contains("twice"));
+    // llama.cpp names empty tokens by their places, and so they may be many.
+    let tokens = |tokens: [&str; 3]| MetaValue::Array(MetaArray::Text(tokens.map(str::to_owned).to_vec()));
+    let vocabulary = |words: MetaValue| {
+        move |metadata: &mut Metadata, _: &mut Plans| {
+            metadata.0.retain(|(key, _)| !key.starts_with("tokenizer."));
+            metadata.set("tokenizer.ggml.tokens", words);
+        }
+    };
+    preflight(&gguf(folder.path(), vocabulary(tokens(["", "a", ""])))).unwrap();
+    assert!(complaint(gguf(folder.path(), vocabulary(tokens(["", "a", "[EMPTY_0]"])))).contains("`[EMPTY_0]` twice"));
     for (key, value, word) in [
         ("gptneox.block_count", MetaValue::U32(0), "block_count"),
         ("gptneox.block_count", MetaValue::U32(513), "block_count"),
@@ -204,6 +214,35 @@ fn models_that_llama_cpp_would_die_of_are_refused_before_it_sees_them() {
         assert!(error.contains(word), "{key}: {error}");
     }
     assert!(complaint(fixture("micro/gguf/lora-f32.gguf")).contains("adapter"));
+}
+
+/// Names, codes, values and bytes of a block, after ggml.h and ggml-common.h.
+#[test]
+fn tensors_in_all_of_ggmls_stored_types_are_measured_as_ggml_does() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, code, block, bytes) in [
+        ("IQ2_XXS", 16, 256, 2 + 64),
+        ("IQ2_XS", 17, 256, 2 + 64 + 8),
+        ("IQ3_XXS", 18, 256, 2 + 96),
+        ("IQ1_S", 19, 256, 2 + 32 + 16),
+        ("IQ3_S", 21, 256, 2 + 104 + 4),
+        ("IQ2_S", 22, 256, 2 + 64 + 16),
+        ("IQ1_M", 29, 256, 32 + 16 + 8),
+        ("TQ1_0", 34, 256, 2 + 4 + 48),
+        ("TQ2_0", 35, 256, 2 + 64),
+        ("MXFP4", 39, 32, 1 + 16),
+        ("NVFP4", 40, 64, 4 + 32),
+        ("Q1_0", 41, 128, 2 + 16),
+        ("Q2_0", 42, 64, 2 + 16),
+    ] {
+        let kind = GgmlType::from_code(code);
+        assert_eq!((kind.name().as_str(), kind.code()), (name, code));
+        assert_eq!((kind.bytes(4 * block), kind.bytes(block - 1)), (Some(4 * bytes), None), "{name}");
+        let file = preflight(&gguf(folder.path(), |_, plans| {
+            plans[0] = TensorPlan { name: "token_embd.weight".into(), dims: vec![block, 2], kind };
+        }));
+        assert_eq!(file.unwrap().tensors[0].bytes, 2 * bytes, "{name}");
+    }
 }
 
 #[test]

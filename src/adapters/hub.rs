@@ -121,8 +121,11 @@ impl Hub {
         let mut url = format!("{}{}", self.base, resolve_path(repo, revision, file));
         let mut pause = Pause::new(self.patience);
         let mut hops = 0;
+        // Whether the answer is that of the place to which the hub leads us.
+        let mut beyond = false;
         loop {
-            let answer = match self.send(&self.asking, Method::HEAD, &url, 0).await {
+            let client = if beyond { &self.client } else { &self.asking };
+            let answer = match self.send(client, Method::HEAD, &url, 0).await {
                 Ok(answer) => answer,
                 Err(why) => {
                     pause.wait(None).await.map_err(|()| self.broken(file, why))?;
@@ -130,19 +133,28 @@ impl Hub {
                 }
             };
             let status = answer.status().as_u16();
-            if (300..400).contains(&status) {
-                let info = info_of(answer.headers());
+            if (300..400).contains(&status) && !beyond {
+                let info = FileInfo::from_redirect(reader(answer.headers()));
                 let own = own_redirect(&self.base, answer.headers());
                 match own.filter(|_| info.sha256.is_none() && hops < MAX_HOPS) {
                     // A renamed repository: the hub answers under the new name.
                     Some(next) => (url, hops) = (next, hops + 1),
+                    // A mirror that only leads on does not know whether the file is there.
+                    None if info == FileInfo::default() => beyond = true,
                     None => return Ok(Some(info)),
                 }
                 continue;
             }
             match judge(status, None, 0) {
-                Answer::Restart => return Ok(Some(info_of(answer.headers()))),
+                Answer::Restart => {
+                    let info = FileInfo::from_headers(reader(answer.headers()));
+                    // A store's own tag is no hash, and many stores tell no size before they send.
+                    let size = info.size.filter(|size| *size > 0);
+                    return Ok(Some(if beyond { FileInfo { size, sha256: None, ..info } } else { info }));
+                }
                 Answer::Missing => return Ok(None),
+                // An address that is signed for GET alone refuses to be asked: only the download will tell.
+                Answer::Forbidden | Answer::Refused if beyond => return Ok(Some(FileInfo::default())),
                 Answer::Forbidden => return Err(self.forbidden(repo, file)),
                 Answer::Wait => {
                     let failed = |()| self.broken(file, format!("it answers {status}"));
@@ -313,8 +325,8 @@ fn plain(error: reqwest::Error) -> String {
     words
 }
 
-fn info_of(headers: &HeaderMap) -> FileInfo {
-    FileInfo::from_headers(|name| headers.get(name).and_then(|value| value.to_str().ok()))
+fn reader<'a>(headers: &'a HeaderMap) -> impl Fn(&str) -> Option<&'a str> {
+    |name: &str| headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// Where a redirect leads, if it stays with the hub.

@@ -48,7 +48,7 @@ pub enum ModelsCommand {
     ///
     /// A friend_adapter.json in the folder goes along: {"name", "licence", "commercial": true|false, "base_sha256",
     /// "base_name", "template": "chat"|"dolly", "data", "recipe"}, each of them optional. An adapter that names a base or a
-    /// template is refused over any other.
+    /// template is not served over any other.
     ConvertLora {
         /// Folder with adapter_config.json and its weights
         folder: PathBuf,
@@ -63,6 +63,8 @@ pub enum ModelsCommand {
         dtype: LoraDtypeName,
     },
     /// Merges a LoRA into its base: one GGUF that needs no adapter
+    ///
+    /// Where the adapter names another base than this file, that is told, not refused: an F16 original holds the same weights.
     Merge {
         /// The base: a Hugging Face folder, or a GGUF in F32, F16, BF16, Q8_0 or Q4_0
         base: PathBuf,
@@ -135,9 +137,9 @@ pub struct Add {
     /// Its LoRA: a PEFT folder, a GGUF, or a repository of the hub
     #[arg(long, value_name = "SOURCE")]
     pub adapter: Option<String>,
-    /// How strongly the adapter acts
-    #[arg(long, value_name = "NUMBER", default_value_t = 1.0, allow_negative_numbers = true)]
-    pub scale: f32,
+    /// How strongly the adapter acts; 1 is as trained [default: as it is set; 1 for a new one]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub scale: Option<f32>,
     /// The form in which it is served [default: Q4_K_M]
     #[arg(long, value_name = "TYPE")]
     pub quantisation: Option<QuantType>,

@@ -17,7 +17,9 @@ use friend_gguf::llama::{QuantizeOptions, quantize};
 use super::library::Library;
 use super::prepare::{Workshop, blocking};
 use super::progress::Bar;
-use super::{pull, report, space};
+use super::provenance::other_base;
+use super::remove::remove;
+use super::{report, space};
 use crate::cli::models::{Add, DtypeName, LoraDtypeName, ModelsCommand, TemplateName};
 use crate::complaint::complaint;
 use crate::config::Config;
@@ -31,7 +33,7 @@ pub async fn run(command: ModelsCommand, config: &Config, out: &mut (dyn Write +
         ModelsCommand::List => list(config, out)?,
         ModelsCommand::Pull { name } => fetch(&name, config, out).await?,
         ModelsCommand::Add(add) => add_entry(&add, config, out)?,
-        ModelsCommand::Remove { name } => remove(&name, config, out)?,
+        ModelsCommand::Remove { name } => remove(&name, config, out).await?,
         ModelsCommand::Convert { folder, output, dtype } => {
             let options = ModelOptions { folder, output: output.clone(), dtype: dtype.into() };
             let summary = blocking(move || Ok(convert_model(&options, &mut Bar::stderr())?)).await?;
@@ -45,8 +47,16 @@ pub async fn run(command: ModelsCommand, config: &Config, out: &mut (dyn Write +
         ModelsCommand::Merge { base, lora, output, dtype } => {
             let (adapter, scale, dtype) = (lora.path, lora.scale, dtype.into());
             let options = MergeOptions { base, adapter, scale, output: output.clone(), dtype };
-            let summary = blocking(move || Ok(merge(&options, &mut Bar::stderr())?)).await?;
+            let models = config.models.clone();
+            let (other, summary) = blocking(move || {
+                let other = other_base(&options.adapter, &options.base, &models)?;
+                Ok((other, merge(&options, &mut Bar::stderr())?))
+            })
+            .await?;
             tell(out, &output, &summary)?;
+            if let Some(other) = other {
+                writeln!(out, "{other}")?;
+            }
         }
         ModelsCommand::Quantize { input, output, kind, allow_requantize, importance, threads } => {
             let importance = importance.as_deref().map(Importance::open).transpose()?;
@@ -105,7 +115,7 @@ fn state(workshop: &Workshop<'_>, entry: &Entry) -> Result<Vec<String>> {
     let state = match std::fs::metadata(&target) {
         Ok(about) => format!("ready, {} on disk", space::human(about.len())),
         Err(_) => match &library.root(entry)?.base.bundled {
-            Some(source) if library.file(source).is_file() => "made at the first start".to_owned(),
+            Some(source) if library.bundled(source).is_file() => "made at the first start".to_owned(),
             Some(source) => format!("not here: {source} is missing (`make models` fetches it)"),
             None => "not here yet".to_owned(),
         },
@@ -197,17 +207,23 @@ fn add_entry(add: &Add, config: &Config, out: &mut dyn Write) -> Result<()> {
     let base = add.base.as_deref().map(|base| base_of(&library, base)).transpose()?;
     let mut entry = match (old, base) {
         (Some(old), None) => old,
-        (Some(old), Some(base)) => Entry { base, requantise: false, importance: None, ..old },
+        // Nobody has said how the new weights may be used.
+        (Some(old), Some(base)) => {
+            Entry { base, requantise: false, importance: None, licence: String::new(), commercial: None, ..old }
+        }
         (None, Some(base)) => {
             let template = template_of(&library, &base)?;
             Entry { template, ..super::made_up(add.name.clone(), base, super::default_quantisation(u64::MAX)?) }
         }
         (None, None) => bail!("`{}` is new: say where its weights are with --base", add.name),
     };
-    if let Some(adapter) = &add.adapter {
-        entry.adapter = Some(adapter_of(adapter, add.scale)?);
-    } else if let Some(adapter) = entry.adapter.as_mut().filter(|_| (add.scale - 1.0).abs() > f32::EPSILON) {
-        adapter.scale = add.scale;
+    match (&add.adapter, add.scale, entry.adapter.as_mut()) {
+        (Some(adapter), scale, _) => entry.adapter = Some(adapter_of(adapter, scale.unwrap_or(1.0))?),
+        (None, Some(scale), Some(adapter)) => adapter.scale = scale,
+        (None, Some(_), None) => {
+            bail!("`{}` has no adapter that --scale could count for: name one with --adapter", add.name)
+        }
+        (None, None, _) => {}
     }
     entry.quantisation = add.quantisation.unwrap_or(entry.quantisation);
     entry.template = add.template.map_or(entry.template, Template::from);
@@ -215,7 +231,12 @@ fn add_entry(add: &Add, config: &Config, out: &mut dyn Write) -> Result<()> {
         (entry.licence, entry.commercial) = (licence.clone(), None);
     }
     library.add(entry)?;
-    writeln!(out, "added {0}; `MODEL={0} ai-friend check` makes it ready and tries it", add.name)?;
+    // What is only a download away `check` does not fetch.
+    let next = match library.root(library.entry(&add.name)?)?.base.hub {
+        Some(_) => format!("`ai-friend models pull {}` fetches it and makes it ready", add.name),
+        None => format!("`MODEL={} ai-friend check` makes it ready and tries it", add.name),
+    };
+    writeln!(out, "added {}; {next}", add.name)?;
     Ok(())
 }
 
@@ -265,51 +286,6 @@ fn adapter_of(text: &str, scale: f32) -> Result<Adapter> {
         Ok(repo) => Ok(Adapter { hub: Some(repo.to_string()), scale, ..Adapter::default() }),
         Err(_) => bail!("`{text}` is no PEFT folder, no GGUF, and no repository (owner/name)"),
     }
-}
-
-fn remove(name: &str, config: &Config, out: &mut dyn Write) -> Result<()> {
-    let mut library = Library::open(&config.models)?;
-    let entry = library.entry(name)?.clone();
-    let standing = library.standing_on(name);
-    if !standing.is_empty() {
-        bail!(
-            "`{name}` stays, as it is the base of {}: remove what stands on it first, or give that another base \
-             (`ai-friend models add {} --base …`)",
-            standing.join(", "),
-            standing[0]
-        );
-    }
-    let hub = super::hub(&config.models)?;
-    let workshop = Workshop { library: &library, hub: &hub };
-    // An entry whose base is gone has no file to remove, but can be removed itself.
-    let target = workshop.target(&entry).ok();
-    let others = library.entries().iter().filter(|other| other.name != name);
-    let shared = target.is_some() && others.map(|other| workshop.target(other).ok()).any(|other| other == target);
-    let mut files: Vec<PathBuf> = vec![library.file(&format!("{name}.lora.gguf"))];
-    if let Some(target) = target {
-        if shared {
-            writeln!(out, "{} stays: another model stands on it", target.display())?;
-        } else if target.starts_with(library.dir()) {
-            files.push(target);
-        }
-    }
-    let mut freed: u64 = files.iter().map(|file| Library::remove(file)).sum();
-    if let (Some(repo), false) = (&entry.base.hub, shared) {
-        let folder = pull::folder_of(&library, &RepoId::parse(repo).map_err(anyhow::Error::msg)?);
-        freed += std::fs::read_dir(&folder)
-            .map_or(0, |files| files.flatten().filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum());
-        match std::fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).context("cannot remove the downloaded files");
-            }
-            _ => {}
-        }
-    }
-    if library.is_own(name) {
-        library.forget(name)?;
-    }
-    writeln!(out, "removed {name}: {} freed", space::human(freed))?;
-    Ok(())
 }
 
 impl From<DtypeName> for Dtype {

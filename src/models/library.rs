@@ -1,6 +1,6 @@
 //! The models' folder: the catalogue over it, the files in it, and a record beside each file that was made here.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,8 @@ use crate::config;
 
 /// The user's own catalogue in the models' folder.
 const OWN: &str = "catalogue.toml";
+/// The folder, beside that of the adapters, of the models that ship with the program in a container.
+const BUNDLED: &str = "bundled";
 /// Entries may stand on entries, so deep at most.
 const MAX_CHAIN: usize = 4;
 
@@ -161,6 +163,13 @@ impl Library {
         self.dir.join(name)
     }
 
+    /// A GGUF that the set-up puts into the folder. Where it is not there, the one that ships beside the adapters: a container's
+    /// models' folder is a volume, which may be empty.
+    pub fn bundled(&self, name: &str) -> PathBuf {
+        let (own, shipped) = (self.file(name), self.adapters.with_file_name(BUNDLED).join(name));
+        if !own.is_file() && shipped.is_file() { shipped } else { own }
+    }
+
     /// An adapter that ships with the program.
     pub fn shipped_adapter(&self, name: &str) -> PathBuf {
         self.adapters.join(name)
@@ -194,7 +203,8 @@ impl Library {
         if fs::remove_file(file).is_ok() { freed } else { 0 }
     }
 
-    /// Waits for other processes that prepare models in this folder, and holds them off until dropped.
+    /// Waits for other processes that prepare models in this folder, and holds them off until dropped. A wait is told on
+    /// standard error.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -208,7 +218,15 @@ impl Library {
         let path = self.dir.join(".prepare.lock");
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.with_context(|| format!("cannot write into {}", self.dir.display()))?;
-        file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+        let locked = match file.try_lock() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => {
+                eprintln!("waiting for another process that prepares models in {}", self.dir.display());
+                file.lock()
+            }
+            Err(TryLockError::Error(error)) => Err(error),
+        };
+        locked.with_context(|| format!("cannot lock {}", path.display()))?;
         Ok(file)
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use friend_gguf::catalogue::Entry;
-use friend_gguf::convert::format::GgufFile;
+use friend_gguf::convert::format::{GgufFile, partial_path};
 use friend_gguf::convert::{
     Dtype, Importance, LoraOptions, ModelOptions, QuantType, convert_lora, convert_model, preflight,
 };
@@ -51,6 +51,10 @@ impl Workshop<'_> {
         let lock = self.lock().await?;
         if Library::is_ready(&target, &source) {
             return Ok(target);
+        }
+        // Before anybody asks how much space is left on the disk.
+        for file in leftovers(&target) {
+            Library::remove(&file);
         }
         let importance = importance_of(root)?;
         match (&base.bundled, &base.hub, &base.path) {
@@ -190,10 +194,11 @@ impl Workshop<'_> {
     }
 
     async fn requantise_bundled(&self, root: &Entry, file: &str, target: &Path, quantisation: QuantType) -> Result<()> {
-        let raw = self.library.file(file);
+        let raw = self.library.bundled(file);
         if !raw.is_file() {
             bail!(
-                "{} is not here: run `make models`, which fetches what ships with the project (the container image holds it in /models)",
+                "{} is not here: run `make models`, which fetches what ships with the project (the container image has it in \
+                 /app/models/bundled, where its models.adapters is not set to another folder)",
                 raw.display()
             );
         }
@@ -219,7 +224,7 @@ impl Workshop<'_> {
         .await
     }
 
-    async fn lock(&self) -> Result<fs::File> {
+    pub(super) async fn lock(&self) -> Result<fs::File> {
         let library = self.library.clone();
         blocking(move || library.lock()).await
     }
@@ -244,7 +249,7 @@ async fn build(folder: PathBuf, target: PathBuf, kind: QuantType, importance: Op
             convert_model(&ModelOptions { folder, output: target, dtype }, &mut bar)?;
             return Ok(());
         }
-        let between = Temporary(target.with_extension("f16.gguf"));
+        let between = Temporary(between(&target));
         convert_model(&ModelOptions { folder, output: between.0.clone(), dtype: Dtype::F16 }, &mut bar)?;
         let (input, output) = (between.0.clone(), target);
         let options = QuantizeOptions { input, output, kind, allow_requantize: false, importance, threads: 0 };
@@ -254,7 +259,18 @@ async fn build(folder: PathBuf, target: PathBuf, kind: QuantType, importance: Op
     .await
 }
 
-/// A file that goes when the work is over, well or badly.
+/// What a process that was ended while it made `target` may have left: half of it, and its half-precision form, half or whole.
+pub(super) fn leftovers(target: &Path) -> [PathBuf; 3] {
+    let between = between(target);
+    [partial_path(target), partial_path(&between), between]
+}
+
+/// The half-precision form on the way from a folder to `target`.
+fn between(target: &Path) -> PathBuf {
+    target.with_extension("f16.gguf")
+}
+
+/// A file that goes when the work is over, well or badly; not where the process ends.
 struct Temporary(PathBuf);
 
 impl Drop for Temporary {

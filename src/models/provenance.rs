@@ -13,6 +13,7 @@ use friend_gguf::convert::format::GgufFile;
 use serde::{Deserialize, Serialize};
 
 use super::library::{Library, sha256, write_whole};
+use crate::config;
 
 /// What an adapter is to go over.
 #[derive(Clone, Debug)]
@@ -37,6 +38,27 @@ pub fn of_model(gguf: &Path) -> Result<Provenance> {
         tell(gguf, &said, "this model may not be used commercially");
     }
     Ok(said)
+}
+
+/// What to tell of a merge whose adapter names another base than this. That is no refusal: the half-precision original of a
+/// base is another file, of the same weights.
+///
+/// # Errors
+/// A file that cannot be read, or says it brokenly.
+pub fn other_base(adapter: &Path, base: &Path, models: &config::Models) -> Result<Option<String>> {
+    let said = Provenance::of(adapter)?;
+    let Some(wanted) = said.base_sha256 else { return Ok(None) };
+    let found = if base.is_file() { Some(Identity::of(base, &Library::open(models)?)?) } else { None };
+    if found.as_ref().is_some_and(|found| found.is(&wanted)) {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "mind: the adapter was trained for {} (sha256 {wanted}), and {} {}. The merged model is sound only where both hold the \
+         same weights",
+        said.base_name.as_deref().unwrap_or("another file"),
+        base.display(),
+        found.map_or_else(|| "is a folder".to_owned(), |found| format!("has sha256 {}", found.words()))
+    )))
 }
 
 fn tell(file: &Path, said: &Provenance, what: &str) {

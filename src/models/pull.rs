@@ -1,7 +1,8 @@
 //! From the hub to a folder on this machine: the few files that a model or an adapter consists of, all of one commit.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -28,6 +29,8 @@ struct Manifest {
 }
 
 const MANIFEST: &str = "files.json";
+/// Bytes of an index of shards at most; a 7b model's has 100 kB.
+const MAX_INDEX: u64 = 32 << 20;
 
 /// A download of one repository.
 pub struct Pull<'a> {
@@ -42,12 +45,12 @@ pub fn folder_of(library: &Library, repo: &RepoId) -> PathBuf {
     library.dir().join("hub").join(repo.folder())
 }
 
-/// Fetches what a model consists of. Without the network, if all of it is here.
+/// Fetches what a model consists of. Without the network, if all of it is here. The library must be locked.
 ///
 /// # Errors
 /// When the hub or the disk refuses, or the repository holds no weights of a kind that is read here.
 pub async fn model(hub: &Hub, library: &Library, repo: RepoId, revision: &str) -> Result<PathBuf> {
-    let mut pull = Pull::new(hub, library, repo, revision);
+    let mut pull = Pull::new(hub, library, repo, revision)?;
     if pull.is_complete() {
         return Ok(pull.folder);
     }
@@ -59,7 +62,7 @@ pub async fn model(hub: &Hub, library: &Library, repo: RepoId, revision: &str) -
     };
     pull.fetch(weights).await?;
     if weights.ends_with(".index.json") {
-        let index = fs::read_to_string(pull.folder.join(weights)).context("cannot read the index of shards")?;
+        let index = read_index(&pull.folder.join(weights)).context("cannot read the index of shards")?;
         let extension = if weights.contains("safetensors") { ".safetensors" } else { ".bin" };
         let shards = shard_names(&index, extension).map_err(anyhow::Error::msg);
         for shard in shards.with_context(|| format!("{weights} of {} is broken", pull.repo))? {
@@ -69,12 +72,12 @@ pub async fn model(hub: &Hub, library: &Library, repo: RepoId, revision: &str) -
     pull.finish()
 }
 
-/// Fetches a PEFT adapter.
+/// Fetches a PEFT adapter. The library must be locked.
 ///
 /// # Errors
 /// As [`model`].
 pub async fn adapter(hub: &Hub, library: &Library, repo: RepoId, revision: &str) -> Result<PathBuf> {
-    let mut pull = Pull::new(hub, library, repo, revision);
+    let mut pull = Pull::new(hub, library, repo, revision)?;
     if pull.is_complete() {
         return Ok(pull.folder);
     }
@@ -90,19 +93,25 @@ pub async fn adapter(hub: &Hub, library: &Library, repo: RepoId, revision: &str)
 }
 
 impl<'a> Pull<'a> {
-    fn new(hub: &'a Hub, library: &Library, repo: RepoId, revision: &str) -> Self {
+    fn new(hub: &'a Hub, library: &Library, repo: RepoId, revision: &str) -> Result<Self> {
         let folder = folder_of(library, &repo);
         let old =
             fs::read(folder.join(MANIFEST)).ok().and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
-        let fresh = || Manifest { revision: revision.to_owned(), ..Manifest::default() };
-        let manifest = old.filter(|old| old.revision == revision).unwrap_or_else(fresh);
-        Self { hub, repo, folder, manifest }
+        let fresh = Manifest { revision: revision.to_owned(), ..Manifest::default() };
+        let manifest = match old {
+            Some(old) if old.revision == revision => old,
+            Some(_) => {
+                // Among the files of two revisions the converter could take the weights of the former one.
+                clear(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+                fresh
+            }
+            None => fresh,
+        };
+        Ok(Self { hub, repo, folder, manifest })
     }
 
     fn is_complete(&self) -> bool {
-        let here = |(name, (bytes, _)): (&String, &(u64, String))| {
-            fs::metadata(self.folder.join(name)).is_ok_and(|about| about.len() == *bytes)
-        };
+        let here = |(name, (bytes, _)): (&String, &(u64, String))| is_here(&self.folder.join(name), *bytes);
         self.manifest.complete && self.manifest.files.iter().all(here)
     }
 
@@ -124,7 +133,7 @@ impl<'a> Pull<'a> {
 
     async fn fetch(&mut self, file: &str) -> Result<()> {
         let target = self.folder.join(file);
-        let known = self.manifest.files.get(file).is_some_and(|(bytes, _)| is_size(&target, *bytes));
+        let known = self.manifest.files.get(file).is_some_and(|(bytes, _)| is_here(&target, *bytes));
         if known {
             return Ok(());
         }
@@ -149,6 +158,28 @@ impl<'a> Pull<'a> {
     }
 }
 
-fn is_size(path: &Path, bytes: u64) -> bool {
-    fs::metadata(path).is_ok_and(|about| about.len() == bytes)
+/// Removes the files of another revision. Its manifest stays until the new one is written, so that whoever is stopped here
+/// begins here again.
+fn clear(folder: &Path) -> std::io::Result<()> {
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        if file.file_name() != MANIFEST && !file.file_type()?.is_dir() {
+            fs::remove_file(file.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file is as long as the manifest says. An empty one counts as not arrived: no file of a model is empty.
+fn is_here(path: &Path, bytes: u64) -> bool {
+    bytes > 0 && fs::metadata(path).is_ok_and(|about| about.len() == bytes)
+}
+
+fn read_index(path: &Path) -> Result<String> {
+    let mut index = String::new();
+    File::open(path)?.take(MAX_INDEX + 1).read_to_string(&mut index)?;
+    if index.len() as u64 > MAX_INDEX {
+        bail!("it has more than {MAX_INDEX} bytes");
+    }
+    Ok(index)
 }

@@ -6,12 +6,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use ai_friend::cli::models::ModelsCommand;
+use ai_friend::cli::models::{DtypeName, Lora, ModelsCommand};
 use ai_friend::config::Config;
 use ai_friend::models::library::{Library, sha256};
 use ai_friend::models::provenance::Bond;
 use ai_friend::models::{commands, resolve_name as resolve};
 use friend_actors::persona::TemplateKind;
+use friend_gguf::convert::format::GgufFile;
 use friend_gguf::convert::{Dtype, LoraOptions, MergeOptions, convert_lora, merge};
 
 use crate::fixture;
@@ -217,6 +218,30 @@ async fn a_merged_model_is_listed_with_its_adapters_terms() {
     // Whatever the catalogue allows.
     fs::write(&catalogue, text.replace(base().to_str().unwrap(), output.to_str().unwrap())).unwrap();
     assert!(house.listed().await.contains("MIT (not for commercial use)"));
+}
+
+#[tokio::test]
+async fn merging_over_another_base_than_the_adapters_is_told_and_not_refused() {
+    let house = House::new("");
+    let output = house.folder.path().join("merged.gguf");
+    let merged = async |trained_for: &Path| {
+        let lora = Lora { path: house.ship(&of_base(trained_for)), scale: 1.0 };
+        let command = ModelsCommand::Merge { base: base(), lora, output: output.clone(), dtype: DtypeName::F16 };
+        let mut out = Vec::new();
+        commands::run(command, &house.config, &mut out).await.unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let told = merged(&base()).await;
+    assert!(told.lines().count() == 1 && told.contains("tensors"), "{told}");
+    let other = fixture("llama/hf-safetensors/model.safetensors");
+    let told = merged(&other).await;
+    for word in
+        ["trained for the tiny one", &sha256(&other).unwrap(), "model-f32.gguf has sha256", &sha256(&base()).unwrap()]
+    {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    let metadata = GgufFile::open(&output).unwrap().metadata;
+    assert_eq!(metadata.text("friend.merged.base_sha256"), Some(sha256(&other).unwrap().as_str()));
 }
 
 /// What was logged.

@@ -41,6 +41,13 @@ async fn download(server: &Server, folder: &Path) -> Result<Arrival, HubError> {
     hub.download(&order, &mut ()).await
 }
 
+/// A hub that only leads on to `store`, and says nothing of the file.
+fn leading_to(store: &Server) -> Server {
+    let place = format!("http://localhost:{}/blob", store.port());
+    let etag = format!("\"{}\"", "0".repeat(64));
+    Server::start(move |_, _| Reply::status(302).with("location", &place).with("etag", &etag))
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
@@ -173,6 +180,45 @@ async fn a_busy_server_is_waited_for_and_a_missing_file_is_not() {
     let error = download(&server, folder.path()).await.unwrap_err();
     assert!(matches!(error, HubError::Missing { .. }), "{error}");
     assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_redirects_own_length_and_tag_are_not_the_files() {
+    // With the size that the store tells, and with none, where it is signed for GET alone.
+    for head in [200, 403] {
+        let store = Server::start(move |asked, _| match asked.method.as_str() {
+            "HEAD" => Reply { status: head, length: Some(if head == 200 { 400_000 } else { 9 }), ..Reply::default() },
+            _ => served(asked, &content()),
+        });
+        let server = leading_to(&store);
+        let folder = tempfile::tempdir().unwrap();
+        let arrival = download(&server, folder.path()).await.unwrap();
+        assert_eq!((arrival.bytes, arrival.verified), (400_000, false), "{head}");
+        assert_eq!(std::fs::read(folder.path().join("model.bin")).unwrap(), content());
+        assert!(store.asked().iter().all(|asked| asked.header("authorization").is_none()));
+    }
+    // One that leads on with a length of its own and says the file's hash.
+    let store = Server::start(|asked, _| served(asked, &content()));
+    let place = format!("http://localhost:{}/blob", store.port());
+    let server = Server::start(move |_, _| {
+        let reply = Reply { length: Some(77), ..Reply::status(302) }.with("location", &place);
+        reply.with("x-linked-etag", sha256(&content()))
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let arrival = download(&server, folder.path()).await.unwrap();
+    assert_eq!((arrival.bytes, arrival.verified), (400_000, true));
+}
+
+#[tokio::test]
+async fn a_redirect_that_says_nothing_does_not_make_a_file_be_there() {
+    let store = Server::start(|_, _| Reply::status(404));
+    let server = leading_to(&store);
+    let hub = Hub::new(&server.url(), None, PATIENCE).unwrap();
+    let info = hub.info(&RepoId::parse("owner/name").unwrap(), "main", "model.bin").await.unwrap();
+    assert_eq!(info, None);
+    let folder = tempfile::tempdir().unwrap();
+    let error = download(&server, folder.path()).await.unwrap_err();
+    assert!(matches!(error, HubError::Missing { .. }), "{error}");
 }
 
 #[tokio::test]

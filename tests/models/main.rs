@@ -2,8 +2,11 @@
 
 mod adapters;
 mod hub;
+mod pull;
 mod resolve;
 mod server;
+mod stop;
+mod tidy;
 
 use std::path::PathBuf;
 

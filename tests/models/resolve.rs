@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ai_friend::cli::models::{Add, ModelsCommand};
 use ai_friend::config::Config;
+use ai_friend::models::library::Library;
 use ai_friend::models::{self, commands, resolve_name as resolve};
 use friend_actors::persona::TemplateKind;
 use friend_gguf::convert::format::GgufFile;
@@ -12,7 +13,7 @@ use crate::fixture;
 use crate::server::{Asked, Reply, Server};
 
 /// Settings whose models live in `folder` and whose hub is `hub`; by default one that cannot be reached.
-fn config(folder: &Path, hub: Option<&Server>) -> Config {
+pub fn config(folder: &Path, hub: Option<&Server>) -> Config {
     let mut config = Config::default();
     config.models.dir = folder.join("models");
     config.models.hub_url = hub.map_or_else(|| "http://127.0.0.1:9".to_owned(), Server::url);
@@ -109,7 +110,7 @@ async fn an_added_model_is_pulled_converted_and_quantised_once_with_its_adapter(
         name: "mine".into(),
         base: Some("owner/base".into()),
         adapter: Some(fixture("micro/lora-old").to_str().unwrap().into()),
-        scale: 0.5,
+        scale: Some(0.5),
         quantisation: Some("Q5_0".parse().unwrap()),
         template: None,
         licence: Some("MIT".into()),
@@ -166,14 +167,53 @@ async fn run(command: ModelsCommand, config: &Config) -> anyhow::Result<String> 
     Ok(String::from_utf8(out)?)
 }
 
-async fn add(name: &str, base: &str, config: &Config) -> anyhow::Result<String> {
-    let (name, base) = (name.to_owned(), Some(base.to_owned()));
-    let (adapter, quantisation, template, licence) = (None, None, None, None);
-    run(ModelsCommand::Add(Add { name, base, adapter, scale: 1.0, quantisation, template, licence }), config).await
+pub async fn add(name: &str, base: &str, config: &Config) -> anyhow::Result<String> {
+    change(name, |add| add.base = Some(base.to_owned()), config).await
 }
 
-async fn remove(name: &str, config: &Config) -> anyhow::Result<String> {
+pub async fn remove(name: &str, config: &Config) -> anyhow::Result<String> {
     run(ModelsCommand::Remove { name: name.to_owned() }, config).await
+}
+
+/// Adds to what there is of an entry.
+async fn change(name: &str, change: impl FnOnce(&mut Add), config: &Config) -> anyhow::Result<String> {
+    let (base, adapter, scale, quantisation, template, licence) = (None, None, None, None, None, None);
+    let mut add = Add { name: name.to_owned(), base, adapter, scale, quantisation, template, licence };
+    change(&mut add);
+    run(ModelsCommand::Add(add), config).await
+}
+
+#[tokio::test]
+async fn what_is_said_anew_of_an_entry_replaces_what_was_said_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), None);
+    let entry = |name: &str| Library::open(&config.models).unwrap().entry(name).unwrap().clone();
+    let file = fixture("micro/gguf/model-f16.gguf").to_str().unwrap().to_owned();
+
+    // Other weights have another licence.
+    assert!(entry("dolly-v2-3b").commercial.is_some());
+    change("dolly-v2-3b", |add| add.base = Some(file.clone()), &config).await.unwrap();
+    assert_eq!((entry("dolly-v2-3b").licence.as_str(), entry("dolly-v2-3b").commercial), ("", None));
+
+    let adapter = fixture("micro/gguf/lora-f32.gguf").to_str().unwrap().to_owned();
+    let refusal = change("dolly-v2-3b", |add| add.scale = Some(0.5), &config).await.unwrap_err().to_string();
+    assert!(refusal.contains("no adapter") && refusal.contains("--scale"), "{refusal}");
+    let scale = || entry("dolly-v2-3b").adapter.unwrap().scale;
+    change("dolly-v2-3b", |add| (add.adapter, add.scale) = (Some(adapter), Some(0.5)), &config).await.unwrap();
+    change("dolly-v2-3b", |add| add.licence = Some("MIT".to_owned()), &config).await.unwrap();
+    assert_eq!((scale(), entry("dolly-v2-3b").licence.as_str()), (0.5, "MIT"), "as it was set");
+    change("dolly-v2-3b", |add| add.scale = Some(1.0), &config).await.unwrap();
+    assert_eq!(scale(), 1.0);
+}
+
+#[tokio::test]
+async fn an_added_model_is_told_with_the_command_that_makes_it_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), None);
+    assert!(add("fetched", "owner/base", &config).await.unwrap().contains("ai-friend models pull fetched"));
+    assert!(add("above", "fetched", &config).await.unwrap().contains("ai-friend models pull above"));
+    let file = fixture("micro/gguf/model-f16.gguf");
+    assert!(add("here", file.to_str().unwrap(), &config).await.unwrap().contains("MODEL=here ai-friend check"));
 }
 
 #[tokio::test]

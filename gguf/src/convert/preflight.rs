@@ -1,6 +1,7 @@
 //! Checks of a GGUF before llama.cpp sees it. llama.cpp ends the whole process where a file breaks some of its
 //! assumptions (`GGML_ASSERT`), so those are checked here and become errors.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -116,8 +117,13 @@ fn check_vocabulary(file: &GgufFile) -> Result<(), String> {
         return Err("it holds no vocabulary (`tokenizer.ggml.tokens`)".to_owned());
     };
     let mut seen = HashSet::with_capacity(tokens.len());
-    if let Some(twice) = tokens.iter().find(|token| !seen.insert(token.as_str())) {
-        return Err(format!("its vocabulary holds `{}` twice", shorten(twice)));
+    for (id, token) in tokens.iter().enumerate() {
+        // Empty ones may be many: llama.cpp gives each this name.
+        let name = if token.is_empty() { format!("[EMPTY_{id}]").into() } else { Cow::Borrowed(token.as_str()) };
+        if seen.contains(&name) {
+            return Err(format!("its vocabulary holds `{}` twice", shorten(&name)));
+        }
+        seen.insert(name);
     }
     if let Some(MetaValue::Array(kinds)) = file.metadata.get("tokenizer.ggml.token_type")
         && kinds.len() != tokens.len()

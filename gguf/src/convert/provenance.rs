@@ -24,6 +24,10 @@ const TEMPLATE: &str = "friend.adapter.template";
 const COMMERCIAL: &str = "friend.adapter.commercial";
 const DATA: &str = "friend.adapter.data";
 const RECIPE: &str = "friend.adapter.recipe";
+// Of a model that an adapter was merged into: what that adapter was trained for. Under other names than an adapter's own, as
+// the merged model is nobody's adapter.
+const MERGED_BASE_SHA256: &str = "friend.merged.base_sha256";
+const MERGED_BASE_NAME: &str = "friend.merged.base_name";
 
 /// What an adapter says of itself. Nothing of it must be said; what is said has been checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -125,7 +129,7 @@ impl Provenance {
     }
 
     /// Sets the keys of a base that the adapter was merged into: what it was trained on and may be used for goes with its
-    /// changes. What would make the whole an adapter of another base stays out.
+    /// changes. What would make the whole an adapter of another base stays out; which base it was trained for is told apart.
     pub(crate) fn add_to_merged(&self, metadata: &mut Metadata) {
         // Both texts, where both fit; what the adapter says is never dropped.
         let joined = |key: &str, own: &Option<String>, between: &str| {
@@ -149,6 +153,11 @@ impl Provenance {
             ..Self::default()
         };
         merged.add_to(metadata);
+        for (key, text) in [(MERGED_BASE_SHA256, &self.base_sha256), (MERGED_BASE_NAME, &self.base_name)] {
+            if let Some(text) = text {
+                metadata.set(key, MetaValue::Text(text.clone()));
+            }
+        }
     }
 
     fn checked(mut self) -> Result<Self, String> {
@@ -213,6 +222,8 @@ mod tests {
         assert_eq!(merged.licence.as_deref(), Some("apache-2.0; the adapter merged into it: CC BY-NC 4.0"));
         assert_eq!((merged.name.as_deref(), merged.data.as_deref()), (Some("SmolLM2"), Some("written for it")));
         assert_eq!((merged.base_sha256, merged.template), (None, None));
+        assert_eq!(metadata.text("friend.merged.base_sha256"), said.base_sha256.as_deref());
+        assert_eq!(metadata.text("friend.merged.base_name"), Some("SmolLM2"));
         // Another adapter that allows it does not lift what the first forbids.
         Provenance::parse(WHOLE, &blame()).unwrap().add_to_merged(&mut metadata);
         let twice = Provenance::of_metadata(&metadata, &blame()).unwrap();

@@ -141,16 +141,29 @@ pub enum GgmlType {
     Q4_K,
     Q5_K,
     Q6_K,
+    IQ2_XXS,
+    IQ2_XS,
+    IQ3_XXS,
+    IQ1_S,
     IQ4_NL,
+    IQ3_S,
+    IQ2_S,
     IQ4_XS,
     I8,
+    IQ1_M,
     BF16,
+    TQ1_0,
+    TQ2_0,
+    MXFP4,
+    NVFP4,
+    Q1_0,
+    Q2_0,
     /// A type that this code does not know; kept by its number.
     Other(u32),
 }
 
 /// (type, code, name, values in a block, bytes of a block), after ggml's type table.
-const TYPES: [(GgmlType, u32, &str, u64, u64); 16] = [
+const TYPES: [(GgmlType, u32, &str, u64, u64); 29] = [
     (GgmlType::F32, 0, "F32", 1, 4),
     (GgmlType::F16, 1, "F16", 1, 2),
     (GgmlType::Q4_0, 2, "Q4_0", 32, 18),
@@ -163,10 +176,23 @@ const TYPES: [(GgmlType, u32, &str, u64, u64); 16] = [
     (GgmlType::Q4_K, 12, "Q4_K", 256, 144),
     (GgmlType::Q5_K, 13, "Q5_K", 256, 176),
     (GgmlType::Q6_K, 14, "Q6_K", 256, 210),
+    (GgmlType::IQ2_XXS, 16, "IQ2_XXS", 256, 66),
+    (GgmlType::IQ2_XS, 17, "IQ2_XS", 256, 74),
+    (GgmlType::IQ3_XXS, 18, "IQ3_XXS", 256, 98),
+    (GgmlType::IQ1_S, 19, "IQ1_S", 256, 50),
     (GgmlType::IQ4_NL, 20, "IQ4_NL", 32, 18),
+    (GgmlType::IQ3_S, 21, "IQ3_S", 256, 110),
+    (GgmlType::IQ2_S, 22, "IQ2_S", 256, 82),
     (GgmlType::IQ4_XS, 23, "IQ4_XS", 256, 136),
     (GgmlType::I8, 24, "I8", 1, 1),
+    (GgmlType::IQ1_M, 29, "IQ1_M", 256, 56),
     (GgmlType::BF16, 30, "BF16", 1, 2),
+    (GgmlType::TQ1_0, 34, "TQ1_0", 256, 54),
+    (GgmlType::TQ2_0, 35, "TQ2_0", 256, 66),
+    (GgmlType::MXFP4, 39, "MXFP4", 32, 17),
+    (GgmlType::NVFP4, 40, "NVFP4", 64, 36),
+    (GgmlType::Q1_0, 41, "Q1_0", 128, 18),
+    (GgmlType::Q2_0, 42, "Q2_0", 64, 18),
 ];
 
 impl GgmlType {

@@ -144,7 +144,7 @@ impl Drop for GgufWriter {
 }
 
 /// `model.gguf` → `model.gguf.partial`, beside it, so that the rename stays on one file system.
-pub(crate) fn partial_path(target: &Path) -> PathBuf {
+pub fn partial_path(target: &Path) -> PathBuf {
     let mut name = target.as_os_str().to_owned();
     name.push(".partial");
     name.into()
