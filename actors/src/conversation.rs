@@ -97,7 +97,8 @@ pub struct Desk {
     pub forget: Recipient<ForgetOwner>,
     /// Delivers.
     pub outbox: OutboxLinks,
-    /// Wakes other chats (a group under its new id). Set by the router itself; weak, or neither would ever end.
+    /// Wakes other chats (a group under its new id). Set by the router itself; weak, as the router holds this desk and
+    /// ends only when nobody can write to it any more.
     pub router: OnceLock<WeakRecipient<Wake>>,
     /// Counts restarts, and panics on purpose in tests.
     pub supervision: Supervision,
@@ -172,6 +173,8 @@ impl Desk {
             Some(state) => state,
             None => self.store.claim(self.bot, id, self.config.history_turns).await?,
         };
+            // To claim would take the chat from whoever answers it in the next life of the house.
+            None if self.stop.is_cancelled() => return Ok(Outcome::Closing),
         let (mut quiet, mut cancels, told) = (false, 0, Cell::new(false));
         let mut typing: Option<TypingNow<'_>> = None;
         while !self.stop.is_cancelled() {
