@@ -16,7 +16,7 @@ use crate::messages::{Felt, OutboxWake, Preview, ScoreText, Typing, Wake};
 use crate::persona::Persona;
 use crate::ports::{Change, ChatState, Pending, Store, StoreError};
 use crate::prompt::Template;
-use crate::reception::{Deed, Step, Words, next_step};
+use crate::reception::{Deed, Step, Words, next_step, step_with, withdraws, written};
 use crate::report::{Observer, TurnReport};
 use crate::safety::{Safety, asks_if_bot};
 use crate::session::Bell;
@@ -150,6 +150,8 @@ impl Chat<'_> {
 enum Answered {
     Change(Box<Change>),
     Outdated,
+    /// Out of date by what may not wait: it must be seen at the next look.
+    Pressed,
     Moved,
     Closing,
 }
@@ -176,10 +178,11 @@ impl Desk {
             // To claim would take the chat from whoever answers it in the next life of the house.
             None if self.stop.is_cancelled() => return Ok(Outcome::Closing),
         let (mut quiet, mut cancels, told) = (false, 0, Cell::new(false));
+        let mut view = self.config.inbox_rows;
         let mut typing: Option<TypingNow<'_>> = None;
         while !self.stop.is_cancelled() {
-            let inbox = self.store.pending(self.bot, id, self.config.inbox_rows).await?;
-            let Some(step) = next_step(&inbox, self.config.max_message_chars) else {
+            let inbox = self.store.pending(self.bot, id, view).await?;
+            let Some(step) = self.next(&inbox) else {
                 return Ok(Outcome::Settled(state));
             };
             let topic = step.topic(&inbox);
@@ -206,6 +209,10 @@ impl Desk {
                     (quiet, cancels) = (false, cancels + 1);
                     continue;
                 }
+                Answered::Pressed => {
+                    (quiet, view) = (false, inbox.len() + self.config.inbox_rows);
+                    continue;
+                }
                 Answered::Moved => return Ok(Outcome::Moved),
                 Answered::Closing => return Ok(Outcome::Closing),
             };
@@ -213,10 +220,24 @@ impl Desk {
             drop(typing.take());
             self.commit(id, &mut state, change).await?;
             bell.settling.set(None);
-            (quiet, cancels) = (waited, 0);
-            told.set(false);
+            (quiet, cancels, view) = (waited, 0, self.config.inbox_rows);
+            // Who was told of a wait and overtaken by danger still waits.
+            let first = inbox.first().map(|row| row.seq);
+            told.set(told.get() && first.is_some_and(|first| !step.rows.contains(&first)));
         }
         Ok(Outcome::Closing)
+    }
+
+    /// The next step. Danger waits for no answer to what came before it: its own needs no model.
+    fn next(&self, inbox: &[Pending]) -> Option<Step> {
+        let longest = self.config.max_message_chars;
+        let step = next_step(inbox, longest)?;
+        if !matches!(step.deed, Deed::Answer(_)) {
+            return Some(step);
+        }
+        let concerns = |row: &Pending| written(&row.incoming.event).is_some_and(|text| self.safety.concerns(text));
+        let danger = inbox.iter().position(|row| !step.rows.contains(&row.seq) && concerns(row));
+        danger.map_or(Some(step), |at| step_with(inbox, at, longest))
     }
 
     async fn settle(&self, chat: &Chat<'_>, step: &Step, inbox: &[Pending]) -> Result<Answered, StoreError> {
@@ -280,7 +301,9 @@ impl Desk {
             scores = mood.scores;
             (profile.mood, profile.last_scores) = (Some(mood), Some(felt.scores));
         }
-        let choice = rules.choose(scores, profile.mode.as_deref(), chat.may_flirt());
+        // What takes the consent back may stand in the inbox still.
+        let may_flirt = chat.may_flirt() && !inbox.iter().any(|row| withdraws(&row.incoming.event));
+        let choice = rules.choose(scores, profile.mode.as_deref(), may_flirt);
         profile.mode = Some(choice.mode.clone());
 
         let person = Turn { scores: (!felt.degraded).then_some(felt.scores), ..turn(Role::Person, &words.newest) };
@@ -300,6 +323,8 @@ impl Desk {
             }
             Generated::Outdated => return Ok(Answered::Outdated),
             Generated::Closing => return Ok(Answered::Closing),
+            Generated::Pressed => return Ok(Answered::Pressed),
+            Generated::Overtaken => return Ok(Answered::Change(Box::new(Change { done, ..Change::default() }))),
         };
 
         let mut turns = said(words, person);

@@ -2,7 +2,7 @@
 
 use crate::conversation::{Chat, Desk, said, turn};
 use crate::ports::{Change, Pending, StoreError};
-use crate::reception::{DROP_FACT, Deed, FLIRT_NO, FLIRT_YES, FORGET_NO, FORGET_YES, Step, words};
+use crate::reception::{DROP_FACT, Deed, FLIRT_NO, FLIRT_YES, FORGET_NO, FORGET_YES, Step, written};
 use crate::types::{Button, Event, Incoming, Label, Media, Outgoing, Profile, Role, Scores};
 
 /// The commands that Telegram's menu shows: name and description.
@@ -157,14 +157,6 @@ impl Desk {
             rules.flirt_mode.as_ref().filter(|_| chat.may_flirt()).unwrap_or(&rules.positive_mode),
             rules.neutral_mode,
         )
-    }
-}
-
-/// All that a person wrote, whether or not it is answered by the model.
-pub(crate) fn written(event: &Event) -> Option<&str> {
-    match event {
-        Event::Edited { text } | Event::Command { args: text, .. } => Some(text),
-        _ => words(event),
     }
 }
 
