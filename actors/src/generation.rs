@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use crate::conversation::{Chat, Desk, owner};
 use crate::known::about_them;
 use crate::llm::Generate;
-use crate::messages::Preview;
+use crate::messages::{Preview, Typing};
 use crate::ports::{Pending, StoreError};
 use crate::reception::{News, Pressing, news};
 use crate::reply::{finished, preview};
@@ -125,6 +125,9 @@ impl Generation<'_> {
     }
 
     async fn attempt(&self, person: &Turn, facts: usize, attempt: u32) -> Result<Attempt, StoreError> {
+        // Of several attempts each lasts as long as it may: typing is never forgotten before they are.
+        let typing = Typing { chat: self.chat.id, topic: self.chat.topic, on: true };
+        let _ = self.desk.outbox.typing.try_send(typing);
         match self.desk.llm.send(Generate(self.request(person, facts, attempt))).await {
             Ok(Ok(ticket)) => self.follow(ticket).await,
             Ok(Err(SubmitError::Overloaded { wait, .. })) => Ok(Attempt::Overloaded(wait)),

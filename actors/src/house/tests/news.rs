@@ -177,3 +177,18 @@ fn stop_behind_more_words_answers_none_of_them() {
         assert_eq!((world.engine.requests().len(), world.store.unanswered()), (1, 0));
     });
 }
+
+#[test]
+fn typing_lasts_as_long_as_the_answer_waits() {
+    in_virtual_time(|| async {
+        let world = overloaded(|_| {});
+        world.says(ANN, "hi");
+        pass_s(400).await;
+        assert_eq!(world.read(ANN).last(), Some(&"re: hi".to_owned()));
+        let calls = world.messenger.calls();
+        let signs = calls.iter().filter(|(_, call)| matches!(call, Call::Typing(ANN, _) | Call::Send(ANN, _)));
+        let at: Vec<_> = signs.map(|(at, _)| *at).collect();
+        assert!(at[at.len() - 1] - at[0] > Duration::from_secs(200), "longer than the three minutes of one attempt");
+        assert!(at.windows(2).all(|pair| pair[1] - pair[0] < ms(4100)), "it is shown for five seconds");
+    });
+}
