@@ -22,7 +22,7 @@ use crate::safety::{Safety, asks_if_bot};
 use crate::session::Bell;
 use crate::split::split;
 use crate::supervisor::Supervision;
-use crate::types::{ChatId, Event, Outgoing, Role, Scores, Turn};
+use crate::types::{ChatId, Event, Grounds, Outgoing, Role, Scores, Turn};
 
 /// Times and bounds of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,10 +173,10 @@ impl Desk {
         let _at_work = self.turns.token();
         let mut state = match state {
             Some(state) => state,
-            None => self.store.claim(self.bot, id, self.config.history_turns).await?,
-        };
             // To claim would take the chat from whoever answers it in the next life of the house.
             None if self.stop.is_cancelled() => return Ok(Outcome::Closing),
+            None => self.store.claim(self.bot, id, self.config.history_turns).await?,
+        };
         let (mut quiet, mut cancels, told) = (false, 0, Cell::new(false));
         let mut view = self.config.inbox_rows;
         let mut typing: Option<TypingNow<'_>> = None;
@@ -281,7 +281,6 @@ impl Desk {
         let begun = Instant::now();
         let done = chat.rows.to_vec();
         let mut profile = chat.state.profile.clone();
-        profile.inactive = false;
         if asks_if_bot(&words.newest) {
             let written = self.named(&self.persona.texts.honest);
             let mut turns = said(words, turn(Role::Person, &words.newest));
@@ -305,6 +304,8 @@ impl Desk {
         let may_flirt = chat.may_flirt() && !inbox.iter().any(|row| withdraws(&row.incoming.event));
         let choice = rules.choose(scores, profile.mode.as_deref(), may_flirt);
         profile.mode = Some(choice.mode.clone());
+        let (negative, positive, held) = (choice.negative, choice.positive, rules.held(&choice));
+        profile.grounds = Some(Grounds { negative, positive, felt: !felt.degraded, held });
 
         let person = Turn { scores: (!felt.degraded).then_some(felt.scores), ..turn(Role::Person, &words.newest) };
         let generation = Generation { desk: self, chat, inbox, mode: &choice.mode, person: &person };
@@ -322,9 +323,9 @@ impl Desk {
                 return Ok(Answered::Change(Box::new(change)));
             }
             Generated::Outdated => return Ok(Answered::Outdated),
-            Generated::Closing => return Ok(Answered::Closing),
             Generated::Pressed => return Ok(Answered::Pressed),
             Generated::Overtaken => return Ok(Answered::Change(Box::new(Change { done, ..Change::default() }))),
+            Generated::Closing => return Ok(Answered::Closing),
         };
 
         let mut turns = said(words, person);
