@@ -216,7 +216,7 @@ pub fn store(folder: &Path, config: &Config) -> Result<Arc<SqliteStore>> {
 /// What is said to people who may harm themselves.
 pub fn safety(config: &Config) -> Safety {
     let safety = &config.safety;
-    Safety { enabled: safety.enabled, answer: safety.answer.clone(), patterns: safety.patterns.clone() }
+    Safety { enabled: safety.enabled, answer: safety.answer.clone(), patterns: safety.patterns.clone().into() }
 }
 
 /// Limits and times of all actors.

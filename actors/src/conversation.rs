@@ -16,13 +16,13 @@ use crate::messages::{Felt, OutboxWake, Preview, ScoreText, Typing, Wake};
 use crate::persona::Persona;
 use crate::ports::{Change, ChatState, Pending, Store, StoreError};
 use crate::prompt::Template;
-use crate::reception::{Deed, Step, Words, next_step};
+use crate::reception::{Deed, Step, Words, next_step, step_with, withdraws, written};
 use crate::report::{Observer, TurnReport};
 use crate::safety::{Safety, asks_if_bot};
 use crate::session::Bell;
 use crate::split::split;
 use crate::supervisor::Supervision;
-use crate::types::{ChatId, Event, Outgoing, Role, Scores, Turn};
+use crate::types::{ChatId, Event, Grounds, Outgoing, Role, Scores, Turn};
 
 /// Times and bounds of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,8 @@ pub struct Desk {
     pub forget: Recipient<ForgetOwner>,
     /// Delivers.
     pub outbox: OutboxLinks,
-    /// Wakes other chats (a group under its new id). Set by the router itself; weak, or neither would ever end.
+    /// Wakes other chats (a group under its new id). Set by the router itself; weak, as the router holds this desk and
+    /// ends only when nobody can write to it any more.
     pub router: OnceLock<WeakRecipient<Wake>>,
     /// Counts restarts, and panics on purpose in tests.
     pub supervision: Supervision,
@@ -149,6 +150,8 @@ impl Chat<'_> {
 enum Answered {
     Change(Box<Change>),
     Outdated,
+    /// Out of date by what may not wait: it must be seen at the next look.
+    Pressed,
     Moved,
     Closing,
 }
@@ -170,13 +173,16 @@ impl Desk {
         let _at_work = self.turns.token();
         let mut state = match state {
             Some(state) => state,
+            // To claim would take the chat from whoever answers it in the next life of the house.
+            None if self.stop.is_cancelled() => return Ok(Outcome::Closing),
             None => self.store.claim(self.bot, id, self.config.history_turns).await?,
         };
         let (mut quiet, mut cancels, told) = (false, 0, Cell::new(false));
+        let mut view = self.config.inbox_rows;
         let mut typing: Option<TypingNow<'_>> = None;
         while !self.stop.is_cancelled() {
-            let inbox = self.store.pending(self.bot, id, self.config.inbox_rows).await?;
-            let Some(step) = next_step(&inbox, self.config.max_message_chars) else {
+            let inbox = self.store.pending(self.bot, id, view).await?;
+            let Some(step) = self.next(&inbox) else {
                 return Ok(Outcome::Settled(state));
             };
             let topic = step.topic(&inbox);
@@ -203,6 +209,10 @@ impl Desk {
                     (quiet, cancels) = (false, cancels + 1);
                     continue;
                 }
+                Answered::Pressed => {
+                    (quiet, view) = (false, inbox.len() + self.config.inbox_rows);
+                    continue;
+                }
                 Answered::Moved => return Ok(Outcome::Moved),
                 Answered::Closing => return Ok(Outcome::Closing),
             };
@@ -210,10 +220,24 @@ impl Desk {
             drop(typing.take());
             self.commit(id, &mut state, change).await?;
             bell.settling.set(None);
-            (quiet, cancels) = (waited, 0);
-            told.set(false);
+            (quiet, cancels, view) = (waited, 0, self.config.inbox_rows);
+            // Who was told of a wait and overtaken by danger still waits.
+            let first = inbox.first().map(|row| row.seq);
+            told.set(told.get() && first.is_some_and(|first| !step.rows.contains(&first)));
         }
         Ok(Outcome::Closing)
+    }
+
+    /// The next step. Danger waits for no answer to what came before it: its own needs no model.
+    fn next(&self, inbox: &[Pending]) -> Option<Step> {
+        let longest = self.config.max_message_chars;
+        let step = next_step(inbox, longest)?;
+        if !matches!(step.deed, Deed::Answer(_)) {
+            return Some(step);
+        }
+        let concerns = |row: &Pending| written(&row.incoming.event).is_some_and(|text| self.safety.concerns(text));
+        let danger = inbox.iter().position(|row| !step.rows.contains(&row.seq) && concerns(row));
+        danger.map_or(Some(step), |at| step_with(inbox, at, longest))
     }
 
     async fn settle(&self, chat: &Chat<'_>, step: &Step, inbox: &[Pending]) -> Result<Answered, StoreError> {
@@ -257,7 +281,6 @@ impl Desk {
         let begun = Instant::now();
         let done = chat.rows.to_vec();
         let mut profile = chat.state.profile.clone();
-        profile.inactive = false;
         if asks_if_bot(&words.newest) {
             let written = self.named(&self.persona.texts.honest);
             let mut turns = said(words, turn(Role::Person, &words.newest));
@@ -277,8 +300,12 @@ impl Desk {
             scores = mood.scores;
             (profile.mood, profile.last_scores) = (Some(mood), Some(felt.scores));
         }
-        let choice = rules.choose(scores, profile.mode.as_deref(), chat.may_flirt());
+        // What takes the consent back may stand in the inbox still.
+        let may_flirt = chat.may_flirt() && !inbox.iter().any(|row| withdraws(&row.incoming.event));
+        let choice = rules.choose(scores, profile.mode.as_deref(), may_flirt);
         profile.mode = Some(choice.mode.clone());
+        let (negative, positive, held) = (choice.negative, choice.positive, rules.held(&choice));
+        profile.grounds = Some(Grounds { negative, positive, felt: !felt.degraded, held });
 
         let person = Turn { scores: (!felt.degraded).then_some(felt.scores), ..turn(Role::Person, &words.newest) };
         let generation = Generation { desk: self, chat, inbox, mode: &choice.mode, person: &person };
@@ -296,6 +323,8 @@ impl Desk {
                 return Ok(Answered::Change(Box::new(change)));
             }
             Generated::Outdated => return Ok(Answered::Outdated),
+            Generated::Pressed => return Ok(Answered::Pressed),
+            Generated::Overtaken => return Ok(Answered::Change(Box::new(Change { done, ..Change::default() }))),
             Generated::Closing => return Ok(Answered::Closing),
         };
 

@@ -1,9 +1,10 @@
 //! What is answered without the model: commands, buttons, pictures, people who come and go.
 
 use crate::conversation::{Chat, Desk, said, turn};
+use crate::mode::Choice;
 use crate::ports::{Change, Pending, StoreError};
-use crate::reception::{DROP_FACT, Deed, FLIRT_NO, FLIRT_YES, FORGET_NO, FORGET_YES, Step, words};
-use crate::types::{Button, Event, Incoming, Label, Media, Outgoing, Profile, Role, Scores};
+use crate::reception::{DROP_FACT, Deed, FLIRT_NO, FLIRT_YES, FORGET_NO, FORGET_YES, Step, written};
+use crate::types::{Button, Event, Grounds, Incoming, Label, Media, Outgoing, Profile, Role, Scores};
 
 /// The commands that Telegram's menu shows: name and description.
 pub const COMMANDS: [(&str, &str); 9] = [
@@ -34,13 +35,11 @@ impl Desk {
                 Media::Document => &texts.document,
                 Media::Other => &texts.other_media,
             }),
-            Event::Joined => {
-                let back = self.profile(chat, |profile| profile.inactive = false);
-                if chat.private { back } else { Change { out: self.say(&texts.joined_group).out, ..back } }
+            Event::Joined if !chat.private => self.say(&texts.joined_group),
+            // People come and go in silence; empty words, a stop that came after the answer, a move that is done.
+            Event::Joined | Event::Left | Event::Text { .. } | Event::StopGeneration | Event::Migrated { .. } => {
+                Change::default()
             }
-            Event::Left => self.profile(chat, |profile| profile.inactive = true),
-            // Empty words, a stop that came after the answer, or a move that is done.
-            Event::Text { .. } | Event::StopGeneration | Event::Migrated { .. } => Change::default(),
         })
     }
 
@@ -136,35 +135,46 @@ impl Desk {
 
     /// Why the last answer was given in its mode, in words and numbers.
     fn why(&self, chat: &Chat<'_>) -> String {
-        let profile = &chat.state.profile;
-        let (Some(mode), Some(last)) = (&profile.mode, profile.last_scores) else {
-            return self.persona.texts.why_nothing.clone();
+        let (profile, rules) = (&chat.state.profile, &self.persona.rules);
+        let Some(mode) = &profile.mode else { return self.persona.texts.why_nothing.clone() };
+        if profile.grounds.is_some_and(|grounds| !grounds.felt) {
+            return format!("I couldn't make out in time what was in your last message, so I answered in {mode}.");
+        }
+        let Some(last) = profile.last_scores else { return self.persona.texts.why_nothing.clone() };
+        // A profile written before the grounds were kept.
+        let derived = || {
+            let scores = profile.mood.map_or(last, |mood| mood.scores);
+            let (negative, positive) = (scores.sum(&rules.negative), scores.sum(&rules.positive));
+            let held = rules.held(&Choice { mode: mode.clone(), negative, positive });
+            Grounds { negative, positive, felt: true, held }
         };
-        let rules = &self.persona.rules;
-        let smoothed = profile.mood.map_or(last, |mood| mood.scores);
-        let sum = |labels: &[Label]| percent(smoothed.sum(labels));
+        let Grounds { negative, positive, held, .. } = profile.grounds.unwrap_or_else(derived);
+        let flirt_mode = rules.flirt_mode.as_ref();
+        let warm = match flirt_mode {
+            Some(flirt) if flirt == mode || (chat.may_flirt() && rules.positive_mode != *mode) => flirt,
+            _ => &rules.positive_mode,
+        };
+        let (sum, above) = if *mode == rules.negative_mode {
+            ("negative", rules.negative_above)
+        } else {
+            ("positive", rules.positive_above)
+        };
+        let bar = percent(above - rules.hysteresis);
+        let stayed = if held { format!(" Once there, I stay until {sum} is down to {bar}.") } else { String::new() };
         format!(
             "In your last message I felt: {}.\nOver your last messages: negative ({}) {}, positive ({}) {}.\n\
-             Negative above {} makes me {}, else positive above {} makes me {}, else I'm in {}. So I answered in {mode}.",
+             Negative above {} makes me {}, else positive above {} makes me {warm}, else I'm in {}.{stayed} So I answered in \
+             {mode}.",
             felt(last),
             names(&rules.negative),
-            sum(&rules.negative),
+            percent(negative),
             names(&rules.positive),
-            sum(&rules.positive),
+            percent(positive),
             percent(rules.negative_above),
             rules.negative_mode,
             percent(rules.positive_above),
-            rules.flirt_mode.as_ref().filter(|_| chat.may_flirt()).unwrap_or(&rules.positive_mode),
             rules.neutral_mode,
         )
-    }
-}
-
-/// All that a person wrote, whether or not it is answered by the model.
-pub(crate) fn written(event: &Event) -> Option<&str> {
-    match event {
-        Event::Edited { text } | Event::Command { args: text, .. } => Some(text),
-        _ => words(event),
     }
 }
 

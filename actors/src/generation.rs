@@ -6,12 +6,11 @@ use friend_gguf::request::{GenerateError, Request, SubmitError, Ticket, Usage};
 use tokio::time::sleep;
 
 use crate::conversation::{Chat, Desk, owner};
-use crate::front_desk::written;
 use crate::known::about_them;
 use crate::llm::Generate;
-use crate::messages::Preview;
+use crate::messages::{Preview, Typing};
 use crate::ports::{Pending, StoreError};
-use crate::reception::{News, news};
+use crate::reception::{News, Pressing, news};
 use crate::reply::{finished, preview};
 use crate::supervisor::backoff;
 use crate::texts::{fill, spoken};
@@ -35,6 +34,10 @@ pub(crate) enum Generated {
     Stopped { text: String, rows: Vec<i64> },
     /// New words came: the answer is out of date.
     Outdated,
+    /// So is it by something that may not wait, however often it was begun before.
+    Pressed,
+    /// A wish to start over came: nobody wants it any more.
+    Overtaken,
     /// The process is shutting down.
     Closing,
     /// Nothing helps: apologise.
@@ -71,6 +74,12 @@ impl Generation<'_> {
         let mut person = self.person.clone();
         let mut facts = self.chat.state.profile.facts.len();
         let (mut attempt, mut waits, mut cuts) = (0, 0, 0);
+        // Of a flood not all was seen, and its wake-ups are heard.
+        if self.inbox.len() >= self.desk.config.inbox_rows
+            && let Some(ended) = self.heed("").await?
+        {
+            return Ok(ended);
+        }
         while attempt < ATTEMPTS && cuts < CUTS {
             let wait = match self.attempt(&person, facts, attempt).await? {
                 Attempt::Ended(generated) => return Ok(generated),
@@ -116,6 +125,9 @@ impl Generation<'_> {
     }
 
     async fn attempt(&self, person: &Turn, facts: usize, attempt: u32) -> Result<Attempt, StoreError> {
+        // Of several attempts each lasts as long as it may: typing is never forgotten before they are.
+        let typing = Typing { chat: self.chat.id, topic: self.chat.topic, on: true };
+        let _ = self.desk.outbox.typing.try_send(typing);
         match self.desk.llm.send(Generate(self.request(person, facts, attempt))).await {
             Ok(Ok(ticket)) => self.follow(ticket).await,
             Ok(Err(SubmitError::Overloaded { wait, .. })) => Ok(Attempt::Overloaded(wait)),
@@ -156,18 +168,12 @@ impl Generation<'_> {
                     ticket.cancel.cancel();
                     return Ok(Attempt::Ended(Generated::Closing));
                 }
-                () = self.chat.bell.news.notified() => match self.read_news().await? {
-                    News::Later => {}
-                    News::Words if !self.chat.may_cancel => {}
-                    News::Words | News::StartOver => {
-                        ticket.cancel.cancel();
+                () = self.chat.bell.news.notified() => if let Some(ended) = self.heed(&text).await? {
+                    ticket.cancel.cancel();
+                    if !matches!(ended, Generated::Stopped { .. }) {
                         self.desk.observer.outdated();
-                        return Ok(Attempt::Ended(Generated::Outdated));
                     }
-                    News::Stop(rows) => {
-                        ticket.cancel.cancel();
-                        return Ok(Attempt::Ended(Generated::Stopped { text: preview(&text).to_owned(), rows }));
-                    }
+                    return Ok(Attempt::Ended(ended));
                 },
                 more = ticket.text.recv() => match more {
                     Some(more) => {
@@ -206,13 +212,20 @@ impl Generation<'_> {
         tokio::select! {
             () = self.desk.cut.cancelled() => Ok(Some(Generated::Closing)),
             () = sleep(wait) => Ok(None),
-            () = self.chat.bell.news.notified() => Ok(match self.read_news().await? {
-                News::Later => None,
-                News::Words if !self.chat.may_cancel => None,
-                News::Words | News::StartOver => Some(Generated::Outdated),
-                News::Stop(rows) => Some(Generated::Stopped { text: String::new(), rows }),
-            }),
+            () = self.chat.bell.news.notified() => self.heed("").await,
         }
+    }
+
+    /// How the news end the answer, of which `text` is written; none if it goes on.
+    async fn heed(&self, text: &str) -> Result<Option<Generated>, StoreError> {
+        Ok(match self.read_news().await? {
+            News::Later => None,
+            News::Words if !self.chat.may_cancel => None,
+            News::Words => Some(Generated::Outdated),
+            News::Pressing => Some(Generated::Pressed),
+            News::StartOver => Some(Generated::Overtaken),
+            News::Stop(rows) => Some(Generated::Stopped { text: preview(text).to_owned(), rows }),
+        })
     }
 
     async fn read_news(&self) -> Result<News, StoreError> {
@@ -220,13 +233,9 @@ impl Generation<'_> {
         let known: Vec<i64> = self.inbox.iter().map(|row| row.seq).collect();
         // Behind all that is known: after a flood the news would not be among the oldest rows.
         let rows = desk.store.pending(desk.bot, self.chat.id, known.len() + desk.config.inbox_rows).await?;
-        let mut news = news(&rows, &known);
-        if let News::Stop(stops) = &mut news {
-            // Danger told behind a /stop is a step of its own, with its written answer.
-            let concerns = |row: &Pending| written(&row.incoming.event).is_some_and(|text| desk.safety.concerns(text));
-            stops.retain(|&seq| !rows.iter().any(|row| row.seq == seq && concerns(row)));
-        }
-        Ok(news)
+        let flirting = desk.persona.rules.flirt_mode.as_deref() == Some(self.mode);
+        let pressing = Pressing { concerns: &|text| desk.safety.concerns(text), flirting };
+        Ok(news(&rows, &known, known.len().max(desk.config.inbox_rows), &pressing))
     }
 
     fn show(&self, text: &str) {

@@ -35,7 +35,7 @@ pub fn tidy(text: &str) -> String {
 
 /// "I'm a nurse and my dog loves me" as the prompt tells it: "they are a nurse and their dog loves them".
 pub fn about_them(text: &str) -> String {
-    let mut they = false;
+    let (mut they, mut article) = (false, false);
     let mut words = Vec::new();
     for word in tidy(text).replace(';', ",").replace('’', "'").split(' ') {
         let (opening, closing) = (['(', '"', '\''], [',', '.', '!', '?', ':', ')', '"']);
@@ -43,6 +43,9 @@ pub fn about_them(text: &str) -> String {
         let (start, end) = word.split_once(bare).unwrap_or_default();
         let lower = bare.to_lowercase();
         let swapped = match lower.as_str() {
+            // A country, and where somebody works.
+            "us" if bare == "US" => bare,
+            "mine" if article => bare,
             "i" | "we" => "they",
             "i'm" | "im" | "we're" => "they are",
             "i've" | "ive" | "we've" => "they have",
@@ -58,6 +61,7 @@ pub fn about_them(text: &str) -> String {
             _ => bare,
         };
         they = swapped == "they";
+        article = matches!(lower.as_str(), "a" | "an" | "the");
         words.push(format!("{start}{swapped}{end}"));
     }
     if words.first().is_some_and(|first| first.eq_ignore_ascii_case("that")) && words.len() > 1 {
@@ -81,6 +85,8 @@ mod tests {
             ("Anna is my wife", "Anna is their wife"),
             ("We have two kids (our dog counts as one)", "they have two kids (their dog counts as one)"),
             ("I wasn't born here, :)", "they weren't born here, :)"),
+            ("I live in the US, mum calls us daily", "they live in the US, mum calls them daily"),
+            ("I work in a mine and the dog is mine", "they work in a mine and the dog is theirs"),
         ];
         for (said, expected) in told {
             assert_eq!(about_them(said), expected);

@@ -1,4 +1,4 @@
-//! The Llm actor: the sessions' way to the batching engine, and the one place that counts what goes there.
+//! The Llm actor: the sessions' way to the batching engine, and the one place that tells the house of its end.
 
 use std::sync::Arc;
 

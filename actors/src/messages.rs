@@ -41,7 +41,7 @@ pub struct Preview {
     pub chat: ChatId,
     /// In which topic of it: where the answer will be.
     pub topic: Option<i64>,
-    /// Names the draft, never 0; a new answer has a new one.
+    /// Names the draft, never 0; an answer that is begun again goes on in the same.
     pub draft_id: i64,
     /// All of the text, not only what is new.
     pub text: String,

@@ -88,6 +88,13 @@ impl Rules {
         Choice { mode: mode.clone(), negative, positive }
     }
 
+    /// Whether a choice stays in the mode before it by hysteresis alone.
+    pub fn held(&self, choice: &Choice) -> bool {
+        let is_warm = choice.mode == self.positive_mode || self.flirt_mode.as_ref() == Some(&choice.mode);
+        let below = choice.mode == self.negative_mode || (is_warm && choice.positive <= self.positive_above);
+        choice.mode != self.neutral_mode && choice.negative <= self.negative_above && below
+    }
+
     /// The names of all modes that these rules can choose.
     pub fn modes(&self) -> impl Iterator<Item = &str> {
         [Some(&self.negative_mode), Some(&self.positive_mode), self.flirt_mode.as_ref(), Some(&self.neutral_mode)]
@@ -141,6 +148,11 @@ mod tests {
         assert_eq!(rules.choose(scores(&[(Label::Sadness, 0.24)]), Some("FIX"), false).mode, "GENERAL");
         let warm = scores(&[(Label::Joy, 0.27)]);
         assert_eq!(rules.choose(warm, Some("FLIRT"), false).mode, "WARM", "consent withdrawn, warmth stays");
+        let held = |label, sum, before| rules.held(&rules.choose(scores(&[(label, sum)]), before, false));
+        for (label, mode) in [(Label::Sadness, "FIX"), (Label::Joy, "WARM")] {
+            let held = [0.4, 0.27, 0.2].map(|sum| held(label, sum, Some(mode)));
+            assert_eq!(held, [false, true, false], "{mode} is held on between its two thresholds only");
+        }
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub struct OutboxSettings {
     pub sweep_every: Duration,
     /// Telegram shows "typing…" for 5 s, so a bit less.
     pub typing_every: Duration,
-    /// Typing ends by itself after this.
+    /// Typing ends by itself this long after it was last turned on.
     pub typing_most: Duration,
     /// Least time between two previews in one chat.
     pub preview_every: Duration,
@@ -149,8 +149,8 @@ struct State {
     paces: HashMap<ChatId, ChatPace>,
     /// Chats with a preview loop.
     previews: HashMap<ChatId, ephemera::Slot>,
-    /// Chats where typing is on; which of their loops is the present one.
-    typing: HashMap<ChatId, u64>,
+    /// Chats where typing is on; which of their loops is the present one, and when it ends by itself.
+    typing: HashMap<ChatId, (u64, Instant)>,
     typing_turns: u64,
     jitter: ChaCha8Rng,
 }

@@ -238,6 +238,7 @@ async fn sweep(parts: Arc<PollerParts>) {
             _ = ticks.tick() => {}
         }
         match parts.store.waiting(parts.bot).await {
+            _ if parts.stop.is_cancelled() => return,
             Ok(chats) => {
                 for chat in chats {
                     if parts.router.try_send(Wake { chat }).is_err() {

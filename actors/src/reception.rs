@@ -95,10 +95,20 @@ pub enum News {
     Later,
     /// More words: the answer is out of date.
     Words,
+    /// What may wait for no answer, however often others were begun in vain: see [`Pressing`].
+    Pressing,
     /// A wish to start over: nobody wants the answer any more.
     StartOver,
     /// The person wants it to stop. These rows say so.
     Stop(Vec<i64>),
+}
+
+/// What may not wait until the answer being written is finished, beside words that are hushed with those it answers.
+pub struct Pressing<'a> {
+    /// Whether words speak of danger: what is said to them is written, and needs no model.
+    pub concerns: &'a dyn Fn(&str) -> bool,
+    /// Whether the answer is written in the mode that a person may take back.
+    pub flirting: bool,
 }
 
 /// Button data of the erasure's confirmation.
@@ -189,23 +199,44 @@ impl<'a> Captioned<'a> {
     }
 }
 
-/// What rows that came after `answering` mean for the answer being written, which is to the first of all.
+/// The step that settles the row `at` before all others, with the words around it that are of its burst.
+pub fn step_with(rows: &[Pending], at: usize, longest_chars: usize) -> Option<Step> {
+    let row = rows.get(at)?;
+    let before = rows[..at].iter().rev().take_while(|row| words(&row.incoming.event).is_some()).count();
+    let burst = (at - before..at).find(|&from| rows[from].incoming.topic == row.incoming.topic);
+    let mut steps = burst.into_iter().chain([at]).filter_map(|from| next_step(&rows[from..], longest_chars));
+    steps.find(|step| step.rows.contains(&row.seq))
+}
+
+/// What rows that are not `known` yet mean for the answer being written, which is to the first of all. The next look at the
+/// inbox shows the first `shown` of them at least.
 ///
 /// Only what belongs to it: words that would not be answered with it are no reason to begin it again, and a /stop said in
-/// another topic is about what was said there.
-pub fn news(rows: &[Pending], answering: &[i64]) -> News {
+/// another topic is about what was said there. Danger is one wherever it is told.
+pub fn news(rows: &[Pending], known: &[i64], shown: usize, pressing: &Pressing<'_>) -> News {
     let topic = topic(rows);
-    let fresh = || rows.iter().filter(|row| !answering.contains(&row.seq));
-    let stops: Vec<i64> = fresh().filter(|row| stops(&row.incoming, topic)).map(|row| row.seq).collect();
-    if fresh().any(|row| starts_over(&row.incoming.event)) {
+    let fresh: Vec<&Pending> = rows.iter().filter(|row| !known.contains(&row.seq)).collect();
+    let any = |is: &dyn Fn(&Event) -> bool| fresh.iter().any(|row| is(&row.incoming.event));
+    if any(&starts_over) {
         return News::StartOver;
     }
-    if !stops.is_empty() {
-        return News::Stop(stops);
+    let grows = |burst: &Burst<'_>| {
+        fresh.iter().any(|row| words(&row.incoming.event).is_some() && burst.rows.contains(&row.seq))
+    };
+    let (burst, concerns) = (Burst::of(rows), pressing.concerns);
+    let grown = grows(&burst);
+    let danger = any(&|event| written(event).is_some_and(concerns)) || (grown && concerns(&burst.texts.join("\n")));
+    if danger || (grown && burst.hushed) || (pressing.flirting && any(&withdraws)) {
+        return News::Pressing;
     }
-    let burst = Burst::of(rows).rows;
-    let more = fresh().any(|row| words(&row.incoming.event).is_some() && burst.contains(&row.seq));
-    if more { News::Words } else { News::Later }
+    if fresh.iter().any(|row| stops(&row.incoming, topic)) {
+        // Words before a /stop that are not of this burst are hushed by it in their turn.
+        let ours = |row: &&&Pending| words(&row.incoming.event).is_none() || row.incoming.topic != topic;
+        let ours = fresh.iter().take_while(ours).filter(|row| stops(&row.incoming, topic));
+        return News::Stop(ours.map(|row| row.seq).collect());
+    }
+    // Begun again for words that it does not see, the answer would be the same.
+    if grows(&Burst::of(&rows[..shown.min(rows.len())])) { News::Words } else { News::Later }
 }
 
 /// The topic of what is to be done next.
@@ -221,6 +252,23 @@ pub fn words(event: &Event) -> Option<&str> {
         _ => None,
     }
     .filter(|text| !text.trim().is_empty())
+}
+
+/// All that a person wrote, whether or not it is answered by the model.
+pub fn written(event: &Event) -> Option<&str> {
+    match event {
+        Event::Edited { text } | Event::Command { args: text, .. } => Some(text),
+        _ => words(event),
+    }
+}
+
+/// Whether it takes back the consent to be flirted with, where that was given.
+pub fn withdraws(event: &Event) -> bool {
+    match event {
+        Event::Button { data, .. } => data == FLIRT_NO,
+        Event::Command { name, .. } => name == "flirt",
+        _ => false,
+    }
 }
 
 /// The album that a picture is part of.
@@ -275,153 +323,4 @@ fn last_turn(text: &str, longest: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::{ChatId, Media, UserId};
-
-    fn row(seq: i64, event: Event) -> Pending {
-        let incoming = Incoming {
-            update_id: seq,
-            chat: ChatId(1),
-            private: true,
-            user: UserId(1),
-            name: None,
-            message_id: Some(seq),
-            topic: None,
-            event,
-        };
-        Pending { seq, incoming }
-    }
-
-    fn text(text: &str) -> Event {
-        Event::Text { text: text.into() }
-    }
-
-    fn command(name: &str) -> Event {
-        Event::Command { name: name.into(), args: String::new() }
-    }
-
-    fn photo(caption: Option<&str>, album: Option<&str>) -> Event {
-        Event::Media { media: Media::Photo, caption: caption.map(Into::into), album: album.map(Into::into) }
-    }
-
-    fn said(text: &str) -> Words {
-        Words { earlier: Vec::new(), newest: text.into() }
-    }
-
-    #[test]
-    fn a_burst_is_one_turn_and_ends_at_a_command() {
-        let rows = [row(1, text("hi")), row(2, text("you there?")), row(3, command("why")), row(4, text("hello?"))];
-        let step = next_step(&rows, 100).unwrap();
-        assert_eq!(step, Step { rows: vec![1, 2], deed: Deed::Answer(said("hi\nyou there?")) });
-    }
-
-    #[test]
-    fn starting_over_overtakes_what_came_before() {
-        let rows = [row(1, text("hi")), row(2, command("reset")), row(3, text("hello"))];
-        assert_eq!(next_step(&rows, 100), Some(Step { rows: vec![1], deed: Deed::Nothing }));
-        assert!(matches!(next_step(&rows[1..], 100).unwrap().deed, Deed::Reply(_)));
-    }
-
-    #[test]
-    fn an_erasure_is_not_overtaken_by_starting_over() {
-        let erase = Event::Button { callback_id: "c".into(), data: FORGET_YES.into() };
-        let rows = [row(1, text("my secret")), row(2, erase), row(3, command("start"))];
-        assert_eq!(next_step(&rows, 100), Some(Step { rows: vec![1], deed: Deed::Nothing }));
-        assert_eq!(
-            next_step(&rows[1..], 100).unwrap(),
-            Step { rows: vec![2], deed: Deed::Reply(rows[1].incoming.clone()) }
-        );
-    }
-
-    #[test]
-    fn words_followed_by_stop_are_kept_without_an_answer() {
-        let rows = [row(1, text("tell me a story")), row(2, command("stop")), row(3, text("hm"))];
-        let step = next_step(&rows, 100).unwrap();
-        assert_eq!(step, Step { rows: vec![1, 2], deed: Deed::Hush(said("tell me a story")) });
-    }
-
-    #[test]
-    fn a_caption_is_words_and_a_bare_picture_is_not() {
-        assert!(matches!(next_step(&[row(1, photo(Some("my dog"), None))], 9).unwrap().deed, Deed::Answer(_)));
-        assert!(matches!(next_step(&[row(1, photo(None, None))], 9).unwrap().deed, Deed::Reply(_)));
-    }
-
-    #[test]
-    fn an_album_is_one_step_and_its_caption_is_what_is_answered() {
-        let bare = || photo(None, Some("a"));
-        let rows = [row(1, bare()), row(2, bare()), row(3, photo(None, Some("b"))), row(4, command("why"))];
-        let step = next_step(&rows, 100).unwrap();
-        assert_eq!(step, Step { rows: vec![1, 2, 3], deed: Deed::Reply(rows[0].incoming.clone()) });
-        let film = |album: &str| Event::Media { media: Media::Video, caption: None, album: Some(album.into()) };
-        let settled = |second| next_step(&[row(1, bare()), row(2, second)], 100).unwrap().rows;
-        assert_eq!((settled(film("a")), settled(film("b"))), (vec![1, 2], vec![1]), "another kind, another album");
-
-        let captioned = || photo(Some("my dog"), Some("a"));
-        let rows = [row(1, text("look")), row(2, bare()), row(3, captioned()), row(4, bare()), row(5, command("stop"))];
-        let step = next_step(&rows[..4], 100).unwrap();
-        assert_eq!(step, Step { rows: vec![1, 2, 3, 4], deed: Deed::Answer(said("look\nmy dog")) });
-        let step = next_step(&rows, 100).unwrap();
-        assert_eq!(step, Step { rows: vec![1, 2, 3, 4, 5], deed: Deed::Hush(said("look\nmy dog")) });
-        let apart = [row(1, bare()), row(2, command("stop")), row(3, captioned())];
-        assert_eq!(next_step(&apart, 100), Some(Step { rows: vec![1], deed: Deed::Nothing }));
-    }
-
-    #[test]
-    fn of_too_many_words_the_newest_are_answered_and_the_others_kept() {
-        let cut = |texts: &[&str], longest: usize| {
-            let rows: Vec<Pending> = texts.iter().zip(1..).map(|(said, seq)| row(seq, text(said))).collect();
-            match next_step(&rows, longest).unwrap().deed {
-                Deed::Answer(words) => [words.earlier, vec![words.newest]].concat().join("|"),
-                deed => panic!("{deed:?}"),
-            }
-        };
-        assert_eq!(cut(&["abc", "défg"], 3), "ab|c\nd|éfg");
-        assert_eq!(cut(&["one two", "three four"], 12), "one two|three four", "between messages");
-        assert_eq!(cut(&["ab cd ef"], 6), "ab|cd ef", "between words");
-        assert_eq!(cut(&["one two"], 7), "one two");
-        assert_eq!(cut(&["ab"], 0), "a|b");
-    }
-
-    #[test]
-    fn a_step_is_about_one_topic() {
-        let within = |topic: Option<i64>, row: Pending| Pending { incoming: Incoming { topic, ..row.incoming }, ..row };
-        let (seven, nine) = (|row| within(Some(7), row), |row| within(Some(9), row));
-        let rows = [
-            seven(row(1, text("hi"))),
-            nine(row(2, text("hello"))),
-            nine(row(3, command("stop"))),
-            seven(row(4, text("there"))),
-        ];
-        let step = next_step(&rows, 100).unwrap();
-        assert_eq!(step, Step { rows: vec![1, 4], deed: Deed::Answer(said("hi\nthere")) });
-        assert_eq!(step.topic(&rows), Some(7));
-        assert_eq!(next_step(&rows[1..3], 100).unwrap(), Step { rows: vec![2, 3], deed: Deed::Hush(said("hello")) });
-
-        for button in [seven(row(2, Event::StopGeneration)), row(2, Event::StopGeneration)] {
-            let rows = [rows[0].clone(), button];
-            let step = next_step(&rows, 100).unwrap();
-            assert_eq!((&step.rows[..], step.topic(&rows)), (&[1, 2][..], Some(7)));
-            assert_eq!(news(&rows, &[1]), News::Stop(vec![2]));
-        }
-        assert_eq!(news(&rows[..2], &[1]), News::Later);
-        assert_eq!(news(&rows[..3], &[1]), News::Later);
-        assert_eq!(news(&rows, &[1]), News::Words);
-        let over = [rows[0].clone(), rows[1].clone(), seven(row(3, command("reset")))];
-        assert_eq!(next_step(&over, 100), Some(Step { rows: vec![1], deed: Deed::Nothing }));
-        assert_eq!(next_step(&over[1..], 100), Some(Step { rows: vec![2], deed: Deed::Nothing }));
-    }
-
-    #[test]
-    fn news_during_an_answer() {
-        let answering = [1];
-        let old = row(1, text("hi"));
-        assert_eq!(news(std::slice::from_ref(&old), &answering), News::Later);
-        assert_eq!(news(&[old.clone(), row(2, command("why"))], &answering), News::Later);
-        assert_eq!(news(&[old.clone(), row(2, text("wait"))], &answering), News::Words);
-        let behind = [old.clone(), row(2, command("why")), row(3, text("wait"))];
-        assert_eq!(news(&behind, &answering), News::Later, "they would not be answered with it");
-        assert_eq!(news(&[old.clone(), row(2, command("reset"))], &answering), News::StartOver);
-        assert_eq!(news(&[old, row(2, text("wait")), row(3, Event::StopGeneration)], &answering), News::Stop(vec![3]));
-    }
-}
+mod tests;

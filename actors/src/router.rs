@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::conversation::Desk;
 use crate::messages::Wake;
 use crate::session::{Resting, Session};
-use crate::supervisor::{Guarded, Lifeline, guarded};
+use crate::supervisor::{Guarded, Lifeline, guarded, spawn_guarded};
 use crate::types::ChatId;
 
 /// Which chats have a session. Metrics read it too.
@@ -47,6 +47,10 @@ impl Router {
     }
 
     fn wake(&mut self, wake: Wake, ctx: &mut Context<Self>) {
+        // The seats are the next life's by now: a session of this one would sit there and answer nobody.
+        if self.desk.stop.is_cancelled() {
+            return;
+        }
         let chat = wake.chat;
         // A session whose death its supervisor did not notice leaves a dead address behind.
         let alive = self.sessions.get(&chat).is_some_and(|seat| seat.session.connected());
@@ -124,7 +128,12 @@ impl Actor for Router {
     fn started(&mut self, ctx: &mut Context<Self>) {
         let _ = self.desk.router.set(ctx.address().downgrade().recipient());
         let every = (self.desk.config.idle_evict / 8).max(Duration::from_millis(100));
-        ctx.run_interval(every, |router, ctx| guarded(router, ctx, |router, _| router.let_go_idle()));
+        let tidying = ctx.run_interval(every, |router, ctx| guarded(router, ctx, |router, _| router.let_go_idle()));
+        // An actor with an interval never ends.
+        let stopped = self.desk.stop.clone().cancelled_owned();
+        spawn_guarded(ctx, stopped, move |_, (), ctx| {
+            ctx.cancel_future(tidying);
+        });
     }
 }
 

@@ -14,9 +14,39 @@ pub struct Safety {
     pub enabled: bool,
     /// Sent as it is written, without mode or model. Name the helplines of your people's countries.
     pub answer: String,
-    /// Further regular expressions (Rust syntax, case ignored), for other languages.
-    pub patterns: Vec<String>,
+    /// Further regular expressions, for other languages.
+    pub patterns: Patterns,
 }
+
+/// An operator's regular expressions (Rust syntax, case ignored), compiled once.
+#[derive(Clone, Debug)]
+pub struct Patterns {
+    written: Vec<String>,
+    compiled: Result<RegexSet, regex::Error>,
+}
+
+impl From<Vec<String>> for Patterns {
+    fn from(written: Vec<String>) -> Self {
+        // They meet messages whose apostrophes were straightened.
+        let straight = written.iter().map(|pattern| straight(pattern));
+        let compiled = RegexSetBuilder::new(straight).case_insensitive(true).size_limit(1 << 20).build();
+        Self { written, compiled }
+    }
+}
+
+impl Default for Patterns {
+    fn default() -> Self {
+        Self { written: Vec::new(), compiled: Ok(RegexSet::empty()) }
+    }
+}
+
+impl PartialEq for Patterns {
+    fn eq(&self, other: &Self) -> bool {
+        self.written == other.written
+    }
+}
+
+impl Eq for Patterns {}
 
 impl Default for Safety {
     fn default() -> Self {
@@ -27,7 +57,7 @@ impl Default for Safety {
                      talk to a person now: findahelpline.com lists helplines in every country, and 112 or 911 helps in \
                      an emergency. I'm still here. Do you want to tell me what happened?"
                     .into(),
-            patterns: Vec::new(),
+            patterns: Patterns::default(),
         }
     }
 }
@@ -39,7 +69,7 @@ impl Safety {
             return false;
         }
         let text = HARMLESS.replace_all(&plain(text), " ").into_owned();
-        SELF_HARM.is_match(&text) || self.own_patterns().is_ok_and(|own| own.is_match(&text))
+        SELF_HARM.is_match(&text) || self.patterns.compiled.as_ref().is_ok_and(|own| own.is_match(&text))
     }
 
     /// What is wrong with the settings, if anything.
@@ -48,14 +78,10 @@ impl Safety {
         if self.enabled && self.answer.trim().is_empty() {
             problems.push("safety.answer is empty: write what to say, or set safety.enabled = false".to_owned());
         }
-        if let Err(error) = self.own_patterns() {
+        if let Err(error) = &self.patterns.compiled {
             problems.push(format!("safety.patterns: {error}"));
         }
         problems
-    }
-
-    fn own_patterns(&self) -> Result<RegexSet, regex::Error> {
-        RegexSetBuilder::new(&self.patterns).case_insensitive(true).size_limit(1 << 20).build()
     }
 }
 
@@ -66,8 +92,13 @@ pub fn asks_if_bot(text: &str) -> bool {
 
 /// Lower case, straight apostrophes, single spaces: what people type on phones, made comparable.
 fn plain(text: &str) -> String {
-    let lower = text.to_lowercase().replace(['’', '‘', '`'], "'");
+    let lower = straight(&text.to_lowercase());
     lower.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// With straight apostrophes.
+fn straight(text: &str) -> String {
+    text.replace(['’', '‘', '`'], "'")
 }
 
 #[expect(clippy::expect_used, reason = "constant patterns, compiled by a test")]
@@ -171,9 +202,17 @@ mod tests {
 
     #[test]
     fn own_patterns_are_heard_and_broken_ones_are_named() {
-        let safety = Safety { patterns: vec![r"ich will nicht mehr leben".into()], ..Safety::default() };
+        let own = |patterns: &[&str]| {
+            let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+            Safety { patterns: patterns.into(), ..Safety::default() }
+        };
+        let safety = own(&["ich will nicht mehr leben", "j’ai envie de mourir"]);
         assert!(safety.concerns("Ich will nicht mehr leben."));
-        let broken = Safety { patterns: vec!["(".into()], ..Safety::default() };
+        for apostrophe in ["’", "'"] {
+            assert!(safety.concerns(&format!("J{apostrophe}ai envie de mourir")), "{apostrophe}");
+        }
+        assert!(!safety.concerns("j'ai faim"));
+        let broken = own(&["("]);
         assert!(broken.problems()[0].contains("safety.patterns"));
     }
 

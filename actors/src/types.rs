@@ -228,10 +228,23 @@ pub struct Profile {
     pub flirt: bool,
     /// The last message's own scores, for /why.
     pub last_scores: Option<Scores>,
+    /// What the last answer's mode stood on, for /why; none in rows written before it was kept.
+    pub grounds: Option<Grounds>,
     /// What the person asked the friend to keep in mind, oldest first.
     pub facts: Vec<Fact>,
-    /// False after the person blocked the bot: nothing is sent until they come back.
-    pub inactive: bool,
+}
+
+/// What the choice of a mode stood on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Grounds {
+    /// The negative sum that was compared, 0 to 1.
+    pub negative: f32,
+    /// The positive sum that was compared, 0 to 1.
+    pub positive: f32,
+    /// Whether the message itself was felt; otherwise it was taken as neutral.
+    pub felt: bool,
+    /// Whether only the hysteresis kept the mode of the answer before.
+    pub held: bool,
 }
 
 /// An exponential mean of a person's scores, with the weight it stands on (so that the first message counts whole).
@@ -338,5 +351,13 @@ mod tests {
         let file = json!({"kind": "document", "file_name": "a.json", "content": "{}", "caption": "yours"});
         let file: Outgoing = serde_json::from_value(file).unwrap();
         assert!(matches!(file, Outgoing::Document { topic: None, .. }));
+    }
+
+    #[test]
+    fn profiles_of_former_versions_are_still_read() {
+        let old =
+            json!({"mood": null, "mode": "FIX", "flirt": true, "last_scores": null, "facts": [], "inactive": true});
+        let profile: Profile = serde_json::from_value(old).unwrap();
+        assert_eq!(profile, Profile { mode: Some("FIX".to_owned()), flirt: true, ..Profile::default() });
     }
 }

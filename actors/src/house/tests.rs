@@ -3,6 +3,7 @@
 mod deeds;
 mod faults;
 mod lives;
+mod news;
 mod remembering;
 mod schedules;
 mod topics;

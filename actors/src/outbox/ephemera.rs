@@ -28,8 +28,7 @@ const PREVIEW_GRACE: Duration = Duration::from_millis(300);
 /// Shows "typing…" again and again until it is turned off, the chat refuses it, or it has lasted too long.
 pub(super) async fn typing(shared: Rc<Shared>, chat: ChatId, topic: Option<i64>, turn: u64) {
     let settings = shared.parts.settings;
-    let end = Instant::now() + settings.typing_most;
-    while shared.is_typing(chat, turn) && Instant::now() < end {
+    while shared.is_typing(chat, turn) {
         let mut pause = settings.typing_every;
         if let Ok(_permit) = shared.ephemera.try_acquire() {
             match shared.parts.messenger.typing(chat, topic).await {
@@ -65,7 +64,7 @@ pub(super) async fn previews(shared: Rc<Shared>, chat: ChatId) {
 }
 
 impl Shared {
-    /// Turns typing on or off. Some: the caller must run the loop of this turn.
+    /// Turns typing on or off; where it is on already, it lasts longer. Some: the caller must run the loop of this turn.
     pub(super) fn set_typing(&self, chat: ChatId, on: bool) -> Option<u64> {
         let state = &mut *self.state.borrow_mut();
         if !on {
@@ -73,21 +72,29 @@ impl Shared {
             return None;
         }
         let room = state.typing.len() < self.parts.settings.lanes && !self.parts.stop.is_cancelled();
-        if !room || state.typing.contains_key(&chat) {
+        let end = Instant::now() + self.parts.settings.typing_most;
+        if let Some((_, until)) = state.typing.get_mut(&chat) {
+            *until = end;
+            return None;
+        }
+        if !room {
             return None;
         }
         state.typing_turns += 1;
-        state.typing.insert(chat, state.typing_turns);
+        state.typing.insert(chat, (state.typing_turns, end));
         Some(state.typing_turns)
     }
 
     fn is_typing(&self, chat: ChatId, turn: u64) -> bool {
-        !self.parts.stop.is_cancelled() && self.state.borrow().typing.get(&chat) == Some(&turn)
+        let state = self.state.borrow();
+        let is_on = |&(now, until): &(u64, Instant)| now == turn && Instant::now() < until;
+        !self.parts.stop.is_cancelled() && state.typing.get(&chat).is_some_and(is_on)
     }
 
     fn end_typing(&self, chat: ChatId, turn: u64) {
-        if self.is_typing(chat, turn) {
-            self.state.borrow_mut().typing.remove(&chat);
+        let typing = &mut self.state.borrow_mut().typing;
+        if typing.get(&chat).is_some_and(|(now, _)| *now == turn) {
+            typing.remove(&chat);
         }
     }
 

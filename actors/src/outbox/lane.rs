@@ -85,14 +85,10 @@ async fn one_row(shared: &Shared, row: OutRow, outbox: &Recipient<OutboxWake>) -
         write(shared, row.id, OutState::Ambiguous).await?;
         return Ok(Next::Row);
     }
-    loop {
-        let wait = shared.pace(chat, |pace, now| if paced { pace.wait(rate, now) } else { pace.blocked(now) });
-        if wait.is_zero() {
-            break;
-        }
-        if shared.stopped_within(wait).await {
-            return Ok(Next::Stop);
-        }
+    let wait = shared.pace(chat, |pace, now| if paced { pace.wait(rate, now) } else { pace.blocked(now) });
+    if !wait.is_zero() {
+        // Meanwhile the row may be erased or moved: it is read anew.
+        return Ok(if shared.stopped_within(wait).await { Next::Stop } else { Next::Row });
     }
     let Ok(_permit) = shared.permits.acquire().await else { return Ok(Next::Stop) };
     if shared.parts.stop.is_cancelled() {
@@ -149,6 +145,10 @@ async fn settle(
             shared.parts.store.migrate(shared.parts.bot, chat, to).await?;
             let _ = outbox.try_send(OutboxWake { chat: to }); // Lost: the sweep repeats it.
             return Ok(());
+        }
+        Err(error @ ApiError::Rejected(_)) if matches!(row.outgoing, Outgoing::ButtonAnswer { .. }) => {
+            tracing::debug!(chat = chat.0, row = row.id, %error, "the button was pressed too long ago to be answered");
+            (OutState::Failed, &counters.failed)
         }
         Err(error @ (ApiError::Rejected(_) | ApiError::Migrated(_))) => {
             tracing::error!(chat = chat.0, row = row.id, kind = ?row.outgoing, %error, "refused for good");

@@ -15,6 +15,7 @@ use actix::{Addr, Supervisor};
 use super::*;
 
 mod ephemera;
+mod erased;
 
 const BOT: i64 = FakeMessenger::BOT;
 const ANN: ChatId = ChatId(1);

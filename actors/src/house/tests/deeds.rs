@@ -203,6 +203,62 @@ fn why_tells_the_last_choice() {
 }
 
 #[test]
+fn why_says_when_a_mode_was_only_held_on() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        for text in ["i feel anger", "what time is it"] {
+            world.talk(ANN, text).await;
+        }
+        // Of anger the mean is 0.9, then 0.3 of these: at its threshold, above its threshold less the hysteresis.
+        let why = async || {
+            world.commands(ANN, "why");
+            pass_s(3).await;
+            world.read(ANN).pop().unwrap()
+        };
+        let held = why().await;
+        assert!(held.contains("negative (anger + disgust + fear + sadness) 30%"), "{held}");
+        assert!(held.ends_with("Once there, I stay until negative is down to 25%. So I answered in FIX."), "{held}");
+        world.talk(ANN, "i feel anger").await;
+        let chosen = why().await;
+        assert!(chosen.contains("FIX") && !chosen.contains("Once there"), "{chosen}");
+    });
+}
+
+#[test]
+fn why_does_not_tell_of_an_earlier_message_when_the_last_was_not_felt() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.talk(ANN, "i feel anger").await;
+        world.scorer.broken(true);
+        world.talk(ANN, "such joy").await;
+        world.talk(BEN, "hello").await;
+        for chat in [ANN, BEN] {
+            world.commands(chat, "why");
+            pass_s(3).await;
+            let why = world.read(chat).pop().unwrap();
+            assert!(why.contains("couldn't make out") && why.ends_with("so I answered in GENERAL."), "{why}");
+            assert!(!why.contains("anger"), "{why}");
+        }
+    });
+}
+
+#[test]
+fn why_is_told_of_answers_from_before_its_grounds_were_kept() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.talk(ANN, "i feel anger").await;
+        let profile = Some(Profile { grounds: None, ..world.store.profile(ANN).await });
+        let epoch = world.store.claim(BOT, BEN, 0).await.unwrap().epoch;
+        world.store.finish(BOT, BEN, epoch, Change { profile, ..Change::default() }).await.unwrap();
+        for chat in [ANN, BEN] {
+            world.commands(chat, "why");
+        }
+        pass_s(3).await;
+        assert_eq!(world.read(BEN).pop(), world.read(ANN).pop());
+    });
+}
+
+#[test]
 fn a_group_that_moved_is_answered_under_its_new_id() {
     in_virtual_time(|| async {
         let (old, new) = (ChatId(-10), ChatId(-1_000_010));

@@ -221,3 +221,62 @@ fn a_chat_that_is_gone_leaves_and_may_come_back() {
         assert_eq!(world.read(ANN), ["re: hi", "re: back again"]);
     });
 }
+
+#[test]
+fn a_wake_up_that_reaches_the_router_of_a_former_life_takes_no_seat_of_the_next() {
+    in_virtual_time(|| async {
+        let (old, new) = (ChatId(-10), ChatId(-1_000_010));
+        let world = World::open();
+        world.store.delay_of("migrate", Duration::from_secs(2));
+        world.does(old, Event::Migrated { to: new });
+        world.says(old, "hello");
+        pass(ms(500)).await;
+        drop(world.supervision.lifeline("llm"));
+        // The old session has moved the group by now, and wakes it under its new id.
+        pass_s(60).await;
+        assert_eq!((world.read(new), world.store.unanswered()), (vec!["re: hello".to_owned()], 0));
+    });
+}
+
+#[test]
+fn a_sweep_that_outlives_its_house_wakes_nobody() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.store.delay_of("waiting", Duration::from_secs(2));
+        pass(ms(15_400)).await; // The sweep at 15 s has begun.
+        world.says(ANN, "hi");
+        pass(ms(100)).await;
+        drop(world.supervision.lifeline("llm"));
+        pass_s(60).await;
+        assert_eq!((world.read(ANN), world.store.unanswered()), (vec!["re: hi".to_owned()], 0));
+    });
+}
+
+#[test]
+fn a_session_of_a_former_life_does_not_take_its_chat_back() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.store.fail_next_of("claim", 1, StoreError::Overloaded);
+        world.says(ANN, "hi");
+        pass(ms(100)).await;
+        drop(world.supervision.lifeline("llm"));
+        pass_s(10).await;
+        assert_eq!((world.read(ANN), world.store.fenced()), (vec!["re: hi".to_owned()], 0));
+        assert_eq!(world.store.calls("claim"), 2, "the one that failed, and the new session's");
+    });
+}
+
+#[test]
+fn nothing_is_left_of_a_house_that_was_started_anew() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.talk(ANN, "hi").await;
+        let holders = Arc::strong_count(&world.store);
+        for _ in 0..3 {
+            drop(world.supervision.lifeline("llm"));
+            pass_s(30).await;
+        }
+        world.talk(ANN, "hi").await;
+        assert_eq!(Arc::strong_count(&world.store), holders);
+    });
+}

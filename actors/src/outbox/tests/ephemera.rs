@@ -22,6 +22,20 @@ fn typing_is_repeated_until_it_is_turned_off() {
 }
 
 #[test]
+fn typing_that_is_turned_on_again_lasts_longer() {
+    in_virtual_time(|| async {
+        let bench = Bench::new();
+        let running = bench.start();
+        for _ in 0..2 {
+            running.outbox.send(Typing { chat: ANN, topic: None, on: true }).await.unwrap();
+            pass_s(100).await;
+        }
+        pass_s(1_000).await;
+        assert_eq!(bench.messenger.calls().len(), 70, "three minutes after the second time");
+    });
+}
+
+#[test]
 fn the_latest_preview_wins_and_none_comes_after_the_message() {
     in_virtual_time(|| async {
         let bench = Bench::new();
