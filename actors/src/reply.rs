@@ -3,9 +3,13 @@
 use friend_gguf::request::{Completion, Finish};
 use unicode_segmentation::UnicodeSegmentation as _;
 
-/// The reply as it is sent: trimmed, and if it was cut at the token limit, only its whole sentences.
+/// The reply as it is sent: trimmed, and if it was cut at the token limit, only its whole sentences. Empty where nothing of it can be
+/// seen, which Telegram refuses for good.
 pub fn finished(completion: &Completion, whole_sentences: bool) -> String {
     let text = completion.text.trim();
+    if text.chars().all(is_unseen) {
+        return String::new();
+    }
     if completion.finish == Finish::Length && whole_sentences { whole(text).to_owned() } else { text.to_owned() }
 }
 
@@ -29,6 +33,13 @@ fn whole(text: &str) -> &str {
     if kept == 0 { text } else { text[..kept].trim_end() }
 }
 
+/// White space, and characters that only join, direct or vary others.
+fn is_unseen(c: char) -> bool {
+    let joins = matches!(u32::from(c), 0x180E | 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0xFE00..=0xFE0F);
+    let blank = matches!(u32::from(c), 0x2800 | 0xFEFF | 0xFFFC | 0xE0000..=0xE007F);
+    c.is_whitespace() || c.is_control() || joins || blank
+}
+
 fn is_pictograph(c: char) -> bool {
     matches!(u32::from(c), 0x2600..=0x27BF | 0x1F300..=0x1FAFF)
 }
@@ -48,6 +59,15 @@ mod tests {
         assert_eq!(cut("He said \"no!\" and then"), "He said \"no!\"");
         assert_eq!(cut("So happy for you 🎉 and I wo"), "So happy for you 🎉 and I wo", "no sentence ends there");
         assert_eq!(cut("no end at all"), "no end at all");
+    }
+
+    #[test]
+    fn a_reply_of_which_nothing_can_be_seen_is_none() {
+        for text in [" \u{200d} ", "\u{feff}\u{2800}", "\u{fe0f}"] {
+            let completion = Completion { text: text.into(), finish: Finish::Stop, usage: Default::default() };
+            assert_eq!(finished(&completion, true), "", "{text:?}");
+        }
+        assert_eq!(cut("\u{2764}\u{fe0f}"), "\u{2764}\u{fe0f}");
     }
 
     #[test]
