@@ -216,7 +216,13 @@ pub fn store(folder: &Path, config: &Config) -> Result<Arc<SqliteStore>> {
 /// What is said to people who may harm themselves.
 pub fn safety(config: &Config) -> Safety {
     let safety = &config.safety;
-    Safety { enabled: safety.enabled, answer: safety.answer.clone(), patterns: safety.patterns.clone().into() }
+    Safety {
+        enabled: safety.enabled,
+        answer: safety.answer.clone(),
+        answer_again: safety.answer_again.clone(),
+        answer_other: safety.answer_other.clone(),
+        patterns: safety.patterns.clone().into(),
+    }
 }
 
 /// Limits and times of all actors.
