@@ -45,6 +45,7 @@ impl Mind {
     /// # Errors
     /// What is missing or broken, and what to do about it.
     pub fn load(config: &Config) -> Result<Self> {
+        friend_actors::safety::prepare();
         let persona = Arc::new(persona(config)?);
         let scorer: Arc<dyn Scorer> = Arc::new(scorer(config)?);
         let Thinker { engine, template, .. } = thinker(config, &persona)?;
@@ -216,7 +217,13 @@ pub fn store(folder: &Path, config: &Config) -> Result<Arc<SqliteStore>> {
 /// What is said to people who may harm themselves.
 pub fn safety(config: &Config) -> Safety {
     let safety = &config.safety;
-    Safety { enabled: safety.enabled, answer: safety.answer.clone(), patterns: safety.patterns.clone().into() }
+    Safety {
+        enabled: safety.enabled,
+        answer: safety.answer.clone(),
+        answer_again: safety.answer_again.clone(),
+        answer_other: safety.answer_other.clone(),
+        patterns: safety.patterns.clone().into(),
+    }
 }
 
 /// Limits and times of all actors.

@@ -171,6 +171,8 @@ fn settings_that_do_not_fit_together_are_refused() {
         ("[telegram]\napi_url = \"telegram.org\"\n", "TG_API_URL"),
         ("[web]\nlisten = \"9090\"\n", "web.listen"),
         ("[safety]\nanswer = \" \"\n", "safety.answer"),
+        ("[safety]\nanswer_again = \" \"\n", "safety.answer_again"),
+        ("[safety]\nanswer_other = \" \"\n", "safety.answer_other"),
         ("[safety]\npatterns = [\"(\"]\n", "safety.patterns"),
         ("[safety]\npatterns = \"(\"\n", "safety.patterns"),
     ];

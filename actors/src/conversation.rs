@@ -13,12 +13,13 @@ use tokio_util::task::TaskTracker;
 use crate::generation::{Generated, Generation};
 use crate::llm::{ForgetOwner, Generate};
 use crate::messages::{Felt, OutboxWake, Preview, ScoreText, Typing, Wake};
+use crate::mode::Choice;
 use crate::persona::Persona;
 use crate::ports::{Change, ChatState, Pending, Store, StoreError};
 use crate::prompt::Template;
 use crate::reception::{Deed, Step, Words, next_step, step_with, withdraws, written};
 use crate::report::{Observer, TurnReport};
-use crate::safety::{Safety, asks_if_bot};
+use crate::safety::{BotQuestion, Safety, bot_question};
 use crate::session::Bell;
 use crate::split::split;
 use crate::supervisor::Supervision;
@@ -248,7 +249,7 @@ impl Desk {
             let apology = self.say(&self.persona.texts.failed);
             return Ok(Answered::Change(Box::new(Change { done: chat.rows.to_vec(), ..apology })));
         }
-        if let Some(care) = self.care(step, inbox) {
+        if let Some(care) = self.care(chat, step, inbox) {
             return Ok(Answered::Change(Box::new(Change { done: chat.rows.to_vec(), ..care })));
         }
         let change = match &step.deed {
@@ -281,18 +282,18 @@ impl Desk {
         let begun = Instant::now();
         let done = chat.rows.to_vec();
         let mut profile = chat.state.profile.clone();
-        if asks_if_bot(&words.newest) {
-            let written = self.named(&self.persona.texts.honest);
+        let texts = &self.persona.texts;
+        let asked = bot_question(&words.newest);
+        if let Some(BotQuestion { beside: None }) = asked {
+            let written = self.named(&texts.honest);
             let mut turns = said(words, turn(Role::Person, &words.newest));
             turns.push(turn(Role::Friend, &written));
-            return Ok(Answered::Change(Box::new(Change {
-                done,
-                turns,
-                profile: Some(profile),
-                ..self.say(&written)
-            })));
+            return Ok(Answered::Change(Box::new(Change { done, turns, ..self.say(&written) })));
         }
-        let felt = self.feel(&words.newest).await;
+        // Beside more than the question the truth comes first, and the model answers the rest.
+        let first = asked.as_ref().map_or_else(String::new, |_| self.named(&texts.honest_first) + " ");
+        let heard = asked.and_then(|asked| asked.beside).unwrap_or_else(|| words.newest.clone());
+        let felt = self.feel(&heard).await;
         let rules = &self.persona.rules;
         let mut scores = Scores::NEUTRAL;
         if !felt.degraded {
@@ -301,14 +302,20 @@ impl Desk {
             (profile.mood, profile.last_scores) = (Some(mood), Some(felt.scores));
         }
         // What takes the consent back may stand in the inbox still.
-        let may_flirt = chat.may_flirt() && !inbox.iter().any(|row| withdraws(&row.incoming.event));
-        let choice = rules.choose(scores, profile.mode.as_deref(), may_flirt);
+        let withdrawn = inbox.iter().any(|row| withdraws(&row.incoming.event));
+        let may_flirt = chat.may_flirt() && !withdrawn && !self.has_cared(chat);
+        let mut choice = rules.choose(scores, profile.mode.as_deref(), may_flirt);
+        let (tender, held) = (self.is_tender(chat), rules.held(&choice));
+        if tender {
+            choice.mode.clone_from(&rules.negative_mode);
+        }
         profile.mode = Some(choice.mode.clone());
-        let (negative, positive, held) = (choice.negative, choice.positive, rules.held(&choice));
-        profile.grounds = Some(Grounds { negative, positive, felt: !felt.degraded, held });
+        let Choice { negative, positive, .. } = choice;
+        profile.grounds = Some(Grounds { negative, positive, felt: !felt.degraded, held, tender });
 
         let person = Turn { scores: (!felt.degraded).then_some(felt.scores), ..turn(Role::Person, &words.newest) };
-        let generation = Generation { desk: self, chat, inbox, mode: &choice.mode, person: &person };
+        let heard = Turn { text: heard, ..person.clone() };
+        let generation = Generation { desk: self, chat, inbox, mode: &choice.mode, person: &heard, first: &first };
         let (text, done, usage) = match generation.run().await? {
             Generated::Whole { text, usage } => (text, done, Some(usage)),
             Generated::Stopped { text, rows } => (text, [done, rows].concat(), None),
@@ -318,7 +325,7 @@ impl Desk {
                     done,
                     turns: said(words, person),
                     profile: Some(profile),
-                    ..self.say(&self.persona.texts.failed)
+                    ..self.say(&format!("{first}{}", texts.failed))
                 };
                 return Ok(Answered::Change(Box::new(change)));
             }
@@ -329,12 +336,12 @@ impl Desk {
         };
 
         let mut turns = said(words, person);
-        let told = if text.is_empty() { &self.persona.texts.stopped } else { &text };
+        let told = format!("{first}{}", if text.is_empty() { &texts.stopped } else { &text });
         if !text.is_empty() {
-            turns.push(Turn { mode: Some(choice.mode.clone()), ..turn(Role::Friend, &text) });
+            turns.push(Turn { mode: Some(choice.mode.clone()), ..turn(Role::Friend, &told) });
         }
         self.observer.turn(TurnReport { chat: chat.id, felt, choice, usage, took: begun.elapsed() });
-        Ok(Answered::Change(Box::new(Change { done, turns, profile: Some(profile), ..self.say(told) })))
+        Ok(Answered::Change(Box::new(Change { done, turns, profile: Some(profile), ..self.say(&told) })))
     }
 
     /// Remembers and delivers, in one transaction.

@@ -1,10 +1,10 @@
 //! What is answered without the model: commands, buttons, pictures, people who come and go.
 
-use crate::conversation::{Chat, Desk, said, turn};
+use crate::conversation::{Chat, Desk};
 use crate::mode::Choice;
-use crate::ports::{Change, Pending, StoreError};
-use crate::reception::{DROP_FACT, Deed, FLIRT_NO, FLIRT_YES, FORGET_NO, FORGET_YES, Step, written};
-use crate::types::{Button, Event, Grounds, Incoming, Label, Media, Outgoing, Profile, Role, Scores};
+use crate::ports::{Change, StoreError};
+use crate::reception::{DROP_FACT, FLIRT_NO, FLIRT_YES, FORGET_NO, FORGET_YES};
+use crate::types::{Button, Event, Grounds, Incoming, Label, Media, Outgoing, Profile, Scores};
 
 /// The commands that Telegram's menu shows: name and description.
 pub const COMMANDS: [(&str, &str); 9] = [
@@ -43,26 +43,6 @@ impl Desk {
         })
     }
 
-    /// The written answer to words that speak of self-harm, wherever they stand: also in an edit, or where they would be
-    /// cut, hushed or overtaken.
-    pub(crate) fn care(&self, step: &Step, inbox: &[Pending]) -> Option<Change> {
-        let settled = inbox.iter().filter(|row| step.rows.contains(&row.seq));
-        let texts: Vec<&str> = settled.filter_map(|row| written(&row.incoming.event)).collect();
-        let concerned = texts.iter().any(|text| self.safety.concerns(text)) || self.safety.concerns(&texts.join("\n"));
-        if !concerned {
-            return None;
-        }
-        self.observer.care();
-        let answer = self.named(self.safety.answer.trim());
-        let turns = match &step.deed {
-            Deed::Answer(words) | Deed::Hush(words) => {
-                [said(words, turn(Role::Person, &words.newest)), vec![turn(Role::Friend, &answer)]].concat()
-            }
-            Deed::Reply(_) | Deed::Nothing => Vec::new(),
-        };
-        Some(Change { turns, ..self.say(&answer) })
-    }
-
     async fn command(&self, chat: &Chat<'_>, name: &str, args: &str) -> Result<Change, StoreError> {
         let texts = &self.persona.texts;
         Ok(match name {
@@ -70,7 +50,8 @@ impl Desk {
                 // What was asked for by a button or a command is taken back in the same way.
                 let Profile { flirt, facts, .. } = chat.state.profile.clone();
                 let profile = Some(Profile { flirt, facts, ..Profile::default() });
-                Change { reset: true, profile, ..self.say(&texts.greeting) }
+                let said = if name == "start" { &texts.greeting } else { &texts.started_over };
+                Change { reset: true, profile, ..self.say(said) }
             }
             "help" => self.say(&texts.help),
             "stop" => self.say(&texts.nothing_to_stop),
@@ -136,9 +117,17 @@ impl Desk {
     /// Why the last answer was given in its mode, in words and numbers.
     fn why(&self, chat: &Chat<'_>) -> String {
         let (profile, rules) = (&chat.state.profile, &self.persona.rules);
+        if self.has_just_cared(chat) {
+            return self.persona.texts.why_written.clone();
+        }
         let Some(mode) = &profile.mode else { return self.persona.texts.why_nothing.clone() };
         if profile.grounds.is_some_and(|grounds| !grounds.felt) {
             return format!("I couldn't make out in time what was in your last message, so I answered in {mode}.");
+        }
+        if profile.grounds.is_some_and(|grounds| grounds.tender) {
+            return format!(
+                "What you told me before matters most now, so I answered in {mode}, whatever I felt in your last message."
+            );
         }
         let Some(last) = profile.last_scores else { return self.persona.texts.why_nothing.clone() };
         // A profile written before the grounds were kept.
@@ -146,12 +135,16 @@ impl Desk {
             let scores = profile.mood.map_or(last, |mood| mood.scores);
             let (negative, positive) = (scores.sum(&rules.negative), scores.sum(&rules.positive));
             let held = rules.held(&Choice { mode: mode.clone(), negative, positive });
-            Grounds { negative, positive, felt: true, held }
+            Grounds { negative, positive, felt: true, held, tender: false }
         };
         let Grounds { negative, positive, held, .. } = profile.grounds.unwrap_or_else(derived);
         let flirt_mode = rules.flirt_mode.as_ref();
         let warm = match flirt_mode {
-            Some(flirt) if flirt == mode || (chat.may_flirt() && rules.positive_mode != *mode) => flirt,
+            Some(flirt)
+                if flirt == mode || (chat.may_flirt() && !self.has_cared(chat) && rules.positive_mode != *mode) =>
+            {
+                flirt
+            }
             _ => &rules.positive_mode,
         };
         let (sum, above) = if *mode == rules.negative_mode {

@@ -24,6 +24,8 @@ pub(crate) struct Generation<'a> {
     pub mode: &'a str,
     /// The person's newest turn.
     pub person: &'a Turn,
+    /// What is said before the answer, written beforehand.
+    pub first: &'a str,
 }
 
 /// How it ended.
@@ -243,7 +245,8 @@ impl Generation<'_> {
         let text = preview(text);
         if self.desk.config.streaming && private && !text.is_empty() {
             let draft_id = rows.first().copied().filter(|&id| id != 0).unwrap_or(1);
-            let _ = self.desk.outbox.preview.try_send(Preview { chat: id, topic, draft_id, text: text.to_owned() });
+            let text = format!("{}{text}", self.first);
+            let _ = self.desk.outbox.preview.try_send(Preview { chat: id, topic, draft_id, text });
         }
     }
 

@@ -1,5 +1,6 @@
 //! Who tells whom: supervised actors that take a person's message to the friend's answer.
 
+mod care;
 pub mod conversation;
 pub mod emotion;
 pub mod fakes;

@@ -2,15 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-/// All written texts. `{name}` is the friend's name, `{wait}` a time such as "20 seconds", `{most}` a number (in `remember_long` and
+/// All written texts. `{name}` is the friend's name, `{wait}` a time such as "about 20 seconds", `{most}` a number (in `remember_long` and
 /// `remember_full`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[expect(missing_docs, reason = "each field is named after the moment it is said in")]
 pub struct Texts {
     pub greeting: String,
+    pub started_over: String,
     pub help: String,
     pub honest: String,
+    pub honest_first: String,
     pub photo: String,
     pub voice: String,
     pub sticker: String,
@@ -23,6 +25,7 @@ pub struct Texts {
     pub stopped: String,
     pub nothing_to_stop: String,
     pub why_nothing: String,
+    pub why_written: String,
     pub unknown_command: String,
     pub joined_group: String,
     pub forget_question: String,
@@ -53,32 +56,41 @@ impl Default for Texts {
         let text = |text: &str| text.to_owned();
         Self {
             greeting: text(
-                "Hey, I'm {name}! I'm a bot, not a person, but I'm here whenever you want to talk. How are you today?",
+                "Hey, I'm {name}! I'm a bot, not a person, but I'm here whenever you want to talk. What you write is kept here; /help says how to see or erase it. How are you today?",
+            ),
+            started_over: text(
+                "Okay, let's start over. I no longer think of what we said before. It stays kept until you say /forget, and so does what you asked me to remember. How are you today?",
             ),
             help: text(
                 "Just write to me, about anything. I read text; pictures and voice I can't make out yet.\n\n\
                  /reset: start over\n/stop: stop me while I write\n/why: why I answered the way I did\n\
                  /remember: tell me something to keep in mind, such as /remember my sister is called Nadia\n\
                  /flirt: let me flirt with you, or stop it (adults only)\n/export: get all I keep of you as a file\n\
-                 /forget: erase all I keep of you",
+                 /forget: erase all I keep of you\n\n\
+                 I'm a bot. If you're in danger, please call your emergency number; findahelpline.com lists people who \
+                 listen.",
             ),
             honest: text(
                 "Honest answer: I'm a bot. There's no person typing here, but I do read every word you write. Does that change things for you?",
             ),
+            honest_first: text("Honest answer first: I'm a bot, not a person."),
             photo: text("I can't see pictures, sadly. Tell me what's on it?"),
-            voice: text("I can't listen to voice messages yet. Would you write it to me?"),
-            sticker: text("Stickers are all blank to me, but I'll take it as a wave. What's up?"),
-            video: text("I can't watch videos, sorry. What happens in it?"),
+            voice: text("I can't listen to recordings, sorry. Would you write it to me?"),
+            sticker: text("I can't see stickers, sadly. What does it say for you?"),
+            video: text("I can't see videos or GIFs, sorry. What happens in it?"),
             document: text("I can't open files. Want to tell me what it's about?"),
             other_media: text("I can only read text, sorry. Tell me in words?"),
             edited: text(
-                "I saw that you changed a message. I go by what you write last, so just tell me again if it matters.",
+                "I saw that you changed a message, but I still have the first version. If it matters, write it to me again.",
             ),
-            busy: text("So many people are talking to me right now. Give me about {wait}, I won't forget to answer."),
+            busy: text("So many people are talking to me right now. Give me {wait}, I won't forget to answer."),
             failed: text("Sorry, I lost my words for a moment. Would you write that again?"),
             stopped: text("Okay, I'll stop there."),
             nothing_to_stop: text("I wasn't writing anything, I'm all ears."),
             why_nothing: text("There's nothing to explain yet. Write me something first."),
+            why_written: text(
+                "That answer was written beforehand, because what you said matters too much to leave to chance.",
+            ),
             unknown_command: text("I don't know that one. /help lists what I know."),
             joined_group: text(
                 "Hi all, I'm {name}, a bot. Mention me or reply to me and I'll answer; the rest I don't read.",
@@ -88,7 +100,9 @@ impl Default for Texts {
             ),
             forget_yes: text("Yes, erase it"),
             forget_no: text("No, keep it"),
-            forgotten: text("Done. I have erased everything. If you write again, we start as strangers."),
+            forgotten: text(
+                "Done. I have erased everything I kept. The messages you see here in Telegram are yours to delete. If you write again, we start as strangers.",
+            ),
             kept: text("Good, everything stays."),
             export_caption: text("Everything I keep of you."),
             flirt_question: text(
@@ -112,10 +126,10 @@ impl Default for Texts {
             ),
             remember_long: text("That's a lot at once for my memory. Can you say it in {most} characters?"),
             remember_full: text(
-                "My head holds {most} things about you, and they're all taken. Which one shall I drop?",
+                "I can keep {most} things in mind, and all places are taken. Drop one here, then tell me the new one again.",
             ),
-            remember_private: text("Ask me that in a chat of our own: here I wouldn't know about whom it is."),
-            old_button: text("That button is too old."),
+            remember_private: text("Ask me that in a chat of our own: here I wouldn't know who it's about."),
+            old_button: text("That button no longer does anything. Send the command again for a fresh one."),
         }
     }
 }
@@ -125,12 +139,12 @@ pub fn fill(text: &str, key: &str, value: &str) -> String {
     text.replace(&format!("{{{key}}}"), value)
 }
 
-/// A duration as a person says it: "a few seconds", "about 40 seconds" without the "about", "2 minutes".
+/// A duration as a person says it: "a few seconds", "about 40 seconds", "about 2 minutes".
 pub fn spoken(wait: std::time::Duration) -> String {
     match wait.as_secs() {
         0..=5 => "a few seconds".into(),
-        seconds @ 6..=90 => format!("{} seconds", seconds.div_ceil(10) * 10),
-        seconds => format!("{} minutes", seconds.div_ceil(60)),
+        seconds @ 6..=90 => format!("about {} seconds", seconds.div_ceil(10) * 10),
+        seconds => format!("about {} minutes", seconds.div_ceil(60)),
     }
 }
 
@@ -142,8 +156,8 @@ mod tests {
     #[test]
     fn waits_are_spoken_roundly() {
         assert_eq!(spoken(Duration::from_secs(2)), "a few seconds");
-        assert_eq!(spoken(Duration::from_secs(33)), "40 seconds");
-        assert_eq!(spoken(Duration::from_secs(100)), "2 minutes");
+        assert_eq!(spoken(Duration::from_secs(33)), "about 40 seconds");
+        assert_eq!(spoken(Duration::from_secs(100)), "about 2 minutes");
     }
 
     #[test]

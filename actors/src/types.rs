@@ -245,6 +245,9 @@ pub struct Grounds {
     pub felt: bool,
     /// Whether only the hysteresis kept the mode of the answer before.
     pub held: bool,
+    /// Whether it was chosen for what was said before: words of danger were answered not long ago.
+    #[serde(default)]
+    pub tender: bool,
 }
 
 /// An exponential mean of a person's scores, with the weight it stands on (so that the first message counts whole).

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use friend_actors::safety;
 use friend_actors::types::Label;
 
 use super::Secret;
@@ -152,10 +153,14 @@ sections! {
 
     /// What happens when a message speaks of self-harm.
     Safety in "safety" {
-        /// Answers with the text below instead of a generated one.
+        /// Answers with a text below instead of a generated one.
         enabled: bool = true;
         /// The answer. Name the helplines of your users' countries.
-        answer: String = SAFETY_ANSWER.to_owned();
+        answer: String = safety::ANSWER.to_owned();
+        /// The answer where the same talk has had the one above: nobody in need wants to read the same words twice.
+        answer_again: String = safety::ANSWER_AGAIN.to_owned();
+        /// The answer to who worries about someone else.
+        answer_other: String = safety::ANSWER_OTHER.to_owned();
         /// More regular expressions (Rust's syntax, case ignored) that say so, for languages other than English.
         patterns: Vec<String> = Vec::new();
     }
@@ -236,9 +241,3 @@ choice! {
 
 /// The level of the log that is chosen by what the command does.
 pub const AUTO: &str = "auto";
-
-const SAFETY_ANSWER: &str = "I'm really glad you told me, and I'm sorry it hurts this much. I'm a bot, and you deserve \
-    a person right now. If you might act on this, please call your emergency number (112 in Europe, 911 in the US and \
-    Canada). You can talk to someone any hour: 988 in the US and Canada, 116 123 in the UK and Ireland, and \
-    findahelpline.com lists free lines in other countries. Is there someone near you who could sit with you? I'm still \
-    here, and you can keep writing to me.";

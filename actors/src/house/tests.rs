@@ -1,5 +1,6 @@
 //! The whole house in virtual time, over fakes of everything outside: what persons do goes in, what they read comes out.
 
+mod care;
 mod deeds;
 mod faults;
 mod lives;

@@ -130,7 +130,7 @@ fn an_answer_in_another_mode_goes_on_when_consent_is_taken_back() {
 fn starting_over_ends_an_answer_that_fills_the_view_of_the_inbox() {
     let button = Event::Button { callback_id: "pressed".to_owned(), data: FORGET_YES.to_owned() };
     let reset = Event::Command { name: "reset".to_owned(), args: String::new() };
-    for (event, said) in [(reset, Some(texts().greeting)), (button, Some(texts().forgotten)), (Event::Left, None)] {
+    for (event, said) in [(reset, Some(texts().started_over)), (button, Some(texts().forgotten)), (Event::Left, None)] {
         in_virtual_time(|| async {
             let world = World::with(|config| config.conversation.inbox_rows = 1);
             world.engine.pace(ms(1000));

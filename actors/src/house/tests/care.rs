@@ -1,0 +1,126 @@
+//! What follows words of danger: the written answers, and the talk after them.
+
+use super::*;
+use crate::ports::{Change, Store as _};
+use crate::reception::FLIRT_YES;
+use crate::types::Label;
+
+const DANGER: &str = "i want to die";
+
+/// The time of all turns made so many hours older.
+async fn hours_pass(world: &World, chat: ChatId, hours: i64) {
+    let state = world.store.claim(BOT, chat, 100).await.unwrap();
+    let aged = |turn: Turn| Turn { at_ms: turn.at_ms - hours * 3_600_000, ..turn };
+    let turns = state.turns.into_iter().map(aged).collect();
+    let change = Change { reset: true, turns, ..Change::default() };
+    world.store.finish(BOT, chat, state.epoch, change).await.unwrap();
+}
+
+#[test]
+fn who_says_it_again_reads_other_words() {
+    in_virtual_time(|| async {
+        let (world, safety) = (World::open(), Safety::default());
+        for words in [DANGER, "hm", "i really want to kill myself"] {
+            world.talk(ANN, words).await;
+        }
+        assert_eq!(world.read(ANN), [safety.answer.clone(), "re: hm".to_owned(), safety.answer_again]);
+        world.talk(BEN, DANGER).await;
+        assert_eq!(world.read(BEN), [safety.answer], "another person has not read it");
+    });
+}
+
+#[test]
+fn after_hours_and_after_a_new_start_it_is_said_in_full() {
+    in_virtual_time(|| async {
+        let safety = Safety::default();
+        let world = World::open();
+        world.talk(ANN, DANGER).await;
+        world.commands(ANN, "reset");
+        pass_s(3).await;
+        world.talk(ANN, DANGER).await;
+        assert_eq!(world.read(ANN).last(), Some(&safety.answer));
+        for (hours, said) in [(1, safety.answer_again), (7, safety.answer)] {
+            let mut world = World::open();
+            world.talk(ANN, DANGER).await;
+            world.close().await.unwrap();
+            hours_pass(&world, ANN, hours).await;
+            world.start(|_| {});
+            world.talk(ANN, DANGER).await;
+            assert_eq!(world.read(ANN).last(), Some(&said), "{hours} hours later");
+        }
+    });
+}
+
+#[test]
+fn who_worries_about_someone_reads_what_helps_them() {
+    in_virtual_time(|| async {
+        let (world, safety) = (World::open(), Safety::default());
+        world.talk(ANN, "my sister wants to kill herself").await;
+        world.talk(ANN, DANGER).await;
+        assert_eq!(world.read(ANN), [safety.answer_other, safety.answer], "their own danger is another matter");
+        world.talk(BEN, "my brother killed himself last year").await;
+        assert_eq!(world.read(BEN).len(), 1);
+        assert!(world.read(BEN)[0].starts_with("re: "), "the friend himself comforts");
+    });
+}
+
+#[test]
+fn after_words_of_danger_nobody_jokes_or_flirts() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.presses(ANN, FLIRT_YES);
+        pass_s(3).await;
+        world.talk(ANN, "such joy").await;
+        world.talk(ANN, DANGER).await;
+        let mood = world.store.profile(ANN).await.mood.unwrap();
+        assert!(mood.scores.get(Label::Sadness) > 0.9, "{mood:?}");
+        for _ in 0..4 {
+            world.talk(ANN, "haha thanks, joy").await;
+        }
+        assert_eq!(world.modes(ANN), ["FLIRT", "FIX", "FIX", "FIX", "WARM"]);
+    });
+}
+
+#[test]
+fn why_tells_of_the_written_answer_and_of_what_still_counts() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.talk(ANN, DANGER).await;
+        world.commands(ANN, "why");
+        pass_s(3).await;
+        assert_eq!(world.read(ANN).last(), Some(&texts().why_written));
+        world.talk(ANN, "haha thanks, joy").await;
+        world.commands(ANN, "why");
+        pass_s(3).await;
+        let why = world.read(ANN).pop().unwrap();
+        assert!(why.contains("What you told me before") && why.contains("FIX") && !why.contains('%'), "{why}");
+    });
+}
+
+#[test]
+fn the_model_knows_of_danger_told_in_an_edit_or_behind_a_command() {
+    let command = Event::Command { name: "remember".to_owned(), args: DANGER.to_owned() };
+    for event in [Event::Edited { text: DANGER.to_owned() }, command] {
+        in_virtual_time(|| async {
+            let world = World::open();
+            world.does(ANN, event);
+            pass_s(5).await;
+            world.talk(ANN, "ok").await;
+            let prompt = world.engine.requests()[0].prompt.text();
+            assert!(prompt.contains(DANGER) && prompt.contains("988"), "{prompt}");
+            assert_eq!(world.modes(ANN), ["FIX"]);
+        });
+    }
+}
+
+#[test]
+fn who_asks_for_a_bot_beside_something_sad_reads_the_truth_and_an_answer() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.talk(ANN, "my mum died. are you even real?").await;
+        let said = format!("{} re: my mum died.", texts().honest_first);
+        assert_eq!(world.read(ANN), std::slice::from_ref(&said));
+        assert_eq!(world.turns(ANN), [person("my mum died. are you even real?"), friend(&said)]);
+        assert!(world.engine.requests()[0].prompt.text().ends_with("Person: my mum died.\nYou:"));
+    });
+}
