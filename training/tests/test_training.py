@@ -184,7 +184,7 @@ def test_the_loss_where_it_counts_is_transformers_loss(llama):
     ids, labels = batches.tensors(made)
     total, count = adapter.loss_sum(model, ids, labels)
     wanted = model(input_ids=ids, labels=labels).loss
-    assert math.isclose(float(total) / count, float(wanted), rel_tol=1e-4)
+    assert math.isclose(total.item() / count, wanted.item(), rel_tol=1e-4)
 
 
 def test_batches_hold_their_size_and_everything_once(llama):
