@@ -44,10 +44,16 @@ impl Library {
     /// # Errors
     /// When the user's own is broken: where and how.
     pub fn open(models: &config::Models) -> Result<Self> {
-        let shipped = Catalogue::shipped().map_err(anyhow::Error::msg).context("the shipped catalogue is broken")?;
         let (dir, adapters) = (find(&models.dir), find(&models.adapters));
-        let path = dir.join(OWN);
-        let own = match File::open(&path) {
+        let mut library = Self { dir, adapters, own: Catalogue::default(), all: Catalogue::default() };
+        library.read()?;
+        Ok(library)
+    }
+
+    fn read(&mut self) -> Result<()> {
+        let shipped = Catalogue::shipped().map_err(anyhow::Error::msg).context("the shipped catalogue is broken")?;
+        let path = self.dir.join(OWN);
+        self.own = match File::open(&path) {
             Ok(file) => {
                 let mut text = String::new();
                 file.take(MAX_FILE + 1)
@@ -62,8 +68,19 @@ impl Library {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Catalogue::default(),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        let all = shipped.overlaid(&own);
-        Ok(Self { dir, adapters, own, all })
+        self.all = shipped.overlaid(&self.own);
+        Ok(())
+    }
+
+    /// Reads what other processes have written since, and holds them off until dropped, so that no entry of theirs is lost.
+    fn take_turn(&mut self) -> Result<File> {
+        fs::create_dir_all(&self.dir).with_context(|| format!("cannot make {}", self.dir.display()))?;
+        let path = self.dir.join(".catalogue.lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.and_then(|file| file.lock().map(|()| file));
+        let file = file.with_context(|| format!("cannot lock {}", path.display()))?;
+        self.read()?;
+        Ok(file)
     }
 
     /// The folder.
@@ -128,6 +145,7 @@ impl Library {
     /// When it is broken or takes another entry's base away, or the folder cannot be written.
     pub fn add(&mut self, entry: Entry) -> Result<()> {
         entry.check().map_err(anyhow::Error::msg)?;
+        let _turn = self.take_turn()?;
         let mut all = self.all.clone();
         all.set(entry.clone());
         root(&all, &entry)?;
@@ -147,13 +165,13 @@ impl Library {
     /// # Errors
     /// When the folder cannot be written.
     pub fn forget(&mut self, name: &str) -> Result<()> {
+        let _turn = self.take_turn()?;
         self.own.entries.retain(|entry| entry.name != name);
         self.all = Catalogue::shipped().map_err(anyhow::Error::msg)?.overlaid(&self.own);
         self.save()
     }
 
     fn save(&self) -> Result<()> {
-        fs::create_dir_all(&self.dir).with_context(|| format!("cannot make {}", self.dir.display()))?;
         let text = format!("# Your own models; `ai-friend models add` writes this file.\n\n{}", self.own.to_text());
         write_whole(&self.dir.join(OWN), text.as_bytes())
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ai_friend::cli::models::ModelsCommand;
 use ai_friend::models::library::{Library, sha256};
 use ai_friend::models::{commands, resolve_name as resolve};
+use friend_gguf::catalogue::Entry;
 
 use crate::fixture;
 use crate::resolve::{add, config, remove};
@@ -110,4 +111,22 @@ async fn a_bundled_model_is_found_beside_the_shipped_adapters_where_the_models_f
     fs::remove_file(made).unwrap();
     let damaged = resolve("mine", &config).await.unwrap_err();
     assert!(format!("{damaged:#}").contains("models/tiny.F16.gguf is damaged"), "{damaged:#}");
+}
+
+#[tokio::test]
+async fn models_added_by_several_processes_at_once_are_all_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), None);
+    add("old", fixture("tiny/hf-safetensors").to_str().unwrap(), &config).await.unwrap();
+    let old = Library::open(&config.models).unwrap().entry("old").unwrap().clone();
+    // Each has read the folder before any of them writes.
+    let libraries = (0..8).map(|_| Library::open(&config.models).unwrap()).collect::<Vec<_>>();
+    let adding = libraries.into_iter().enumerate().map(|(number, mut library)| {
+        let entry = Entry { name: format!("new{number}"), ..old.clone() };
+        std::thread::spawn(move || if number == 0 { library.forget("old") } else { library.add(entry) })
+    });
+    let adding = adding.collect::<Vec<_>>();
+    adding.into_iter().for_each(|one| one.join().unwrap().unwrap());
+    let library = Library::open(&config.models).unwrap();
+    assert!((1..8).all(|number| library.is_own(&format!("new{number}"))) && !library.is_own("old"));
 }
