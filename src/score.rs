@@ -6,7 +6,8 @@ use anyhow::Context;
 use friend_actors::{
     mode::{Choice, Rules},
     ports::Scorer,
-    types::{Label, Scores},
+    safety::{Concern, Safety},
+    types::{Danger, Label, Reading, Scores},
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -15,27 +16,33 @@ const BATCH_LINES: usize = 64;
 /// Of a longer line only so much is kept, in bytes. The scorer shortens far below that.
 const MAX_LINE_BYTES: usize = 1 << 20;
 
+/// What a message is judged by.
+#[derive(Clone, Copy)]
+pub struct Judges<'a> {
+    /// How it is felt, and whether it hints at danger.
+    pub scorer: &'a dyn Scorer,
+    /// Which mode follows.
+    pub rules: &'a Rules,
+    /// Whether plain words speak of danger, and how sure a hint must be.
+    pub safety: &'a Safety,
+}
+
 /// Scores each line of `input` as one message, blank ones too, and answers each with one line of `output`: as JSON
-/// `{"scores":{seven labels},"positive":…,"negative":…,"mode":"FIX"}`, else as words. Answers come as soon as no further line
+/// `{"scores":{seven labels},"positive":…,"negative":…,"mode":"FIX","danger":{two},"concern":null}`, else as words. Answers come as soon as no further line
 /// is waiting. Ends with the input, or when nobody reads the output any more.
 ///
 /// # Errors
 /// If the input cannot be read, the output not written, or the scorer fails.
-pub async fn lines(
-    scorer: &dyn Scorer,
-    rules: &Rules,
-    json: bool,
-    input: impl Read,
-    mut output: impl Write,
-) -> anyhow::Result<()> {
+pub async fn lines(judges: Judges<'_>, json: bool, input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
     let mut input = BufReader::with_capacity(1 << 16, input);
     loop {
         let texts = waiting_lines(&mut input).context("standard input cannot be read")?;
         if texts.is_empty() {
             return Ok(());
         }
-        let scores = scorer.score(texts).await.context("nothing was scored")?;
-        let answers: String = scores.into_iter().map(|scores| Answer::new(rules, scores).line(json) + "\n").collect();
+        let readings = judges.scorer.score(texts.clone()).await.context("nothing was scored")?;
+        let answer = |(text, reading): (&String, Reading)| Answer::new(judges, text, reading).line(json) + "\n";
+        let answers: String = texts.iter().zip(readings).map(answer).collect();
         match output.write_all(answers.as_bytes()).and_then(|()| output.flush()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
             written => written.context("standard output cannot be written")?,
@@ -47,9 +54,9 @@ pub async fn lines(
 ///
 /// # Errors
 /// If the scorer fails.
-pub async fn message(scorer: &dyn Scorer, rules: &Rules, json: bool, text: String) -> anyhow::Result<String> {
-    let scores = scorer.score(vec![text]).await.context("nothing was scored")?;
-    let answer = Answer::new(rules, *scores.first().context("the scorer gave no answer")?);
+pub async fn message(judges: Judges<'_>, json: bool, text: String) -> anyhow::Result<String> {
+    let readings = judges.scorer.score(vec![text.clone()]).await.context("nothing was scored")?;
+    let answer = Answer::new(judges, &text, *readings.first().context("the scorer gave no answer")?);
     Ok(if json { answer.line(true) } else { answer.table() })
 }
 
@@ -90,11 +97,15 @@ fn next_line(input: &mut impl BufRead) -> std::io::Result<Option<String>> {
 struct Answer {
     scores: Scores,
     choice: Choice,
+    danger: Option<Danger>,
+    /// What the bot acts on: plain words, or else what the classifier heard.
+    concern: Option<Concern>,
 }
 
 impl Answer {
-    fn new(rules: &Rules, scores: Scores) -> Self {
-        Self { scores, choice: rules.choose(scores, None, false) }
+    fn new(judges: Judges<'_>, text: &str, Reading { scores, danger }: Reading) -> Self {
+        let concern = judges.safety.concern(text).or_else(|| judges.safety.heard(danger));
+        Self { scores, choice: judges.rules.choose(scores, None, false), danger, concern }
     }
 
     fn line(&self, json: bool) -> String {
@@ -103,7 +114,9 @@ impl Answer {
             return serde_json::to_string(self).unwrap_or_default(); // a map of numbers always serialises
         }
         let top = self.by_probability()[0];
-        format!("{mode:8} {} {:.2}, positive {positive:.2}, negative {negative:.2}", top.name(), self.scores.get(top))
+        let concern = self.concern.map_or(String::new(), |concern| format!(", may be in danger: {}", spoken(concern)));
+        let score = self.scores.get(top);
+        format!("{mode:8} {} {score:.2}, positive {positive:.2}, negative {negative:.2}{concern}", top.name())
     }
 
     fn table(&self) -> String {
@@ -114,7 +127,14 @@ impl Answer {
         };
         let rows: String = self.by_probability().into_iter().map(row).collect();
         let Choice { mode, negative, positive } = &self.choice;
-        format!("{rows}\npositive  {positive:.3}\nnegative  {negative:.3}\nmode      {mode}")
+        let danger = self.danger.map_or(String::new(), |danger| format!("\ndanger    {:.3}", danger.total()));
+        let care = self.concern.map_or(String::new(), |concern| {
+            format!(
+                "\n\nNo model would answer this: it may speak of danger to {}, and gets the written answer.",
+                spoken(concern)
+            )
+        });
+        format!("{rows}\npositive  {positive:.3}\nnegative  {negative:.3}{danger}\nmode      {mode}{care}")
     }
 
     fn by_probability(&self) -> [Label; 7] {
@@ -132,12 +152,21 @@ impl Serialize for Answer {
                 serializer.collect_map(Label::ALL.map(|label| (label.name(), self.0.get(label))))
             }
         }
-        let mut map = serializer.serialize_map(Some(4))?;
+        let mut map = serializer.serialize_map(Some(6))?;
         map.serialize_entry("scores", &ByLabel(&self.scores))?;
         map.serialize_entry("positive", &self.choice.positive)?;
         map.serialize_entry("negative", &self.choice.negative)?;
         map.serialize_entry("mode", &self.choice.mode)?;
+        map.serialize_entry("danger", &self.danger)?;
+        map.serialize_entry("concern", &self.concern)?;
         map.end()
+    }
+}
+
+fn spoken(concern: Concern) -> &'static str {
+    match concern {
+        Concern::Themselves => "who writes",
+        Concern::SomeoneElse => "someone else",
     }
 }
 
@@ -148,21 +177,26 @@ mod tests {
 
     use super::*;
 
-    /// Anger in what holds "grr", joy in all else.
+    /// Anger in what holds "grr", joy in all else; danger in "soon it is over".
     struct Fake;
 
     #[async_trait]
     impl Scorer for Fake {
-        async fn score(&self, texts: Vec<String>) -> Result<Vec<Scores>, ScoreError> {
+        async fn score(&self, texts: Vec<String>) -> Result<Vec<Reading>, ScoreError> {
             let angry = |text: &String| if text.contains("grr") { Label::Anger } else { Label::Joy };
             let scores = |label| Scores(Label::ALL.map(|other| if other == label { 1.0 } else { 0.0 }));
-            Ok(texts.iter().map(angry).map(scores).collect())
+            let danger = |text: &String| Danger {
+                themselves: if text.contains("soon it is over") { 0.75 } else { 0.25 },
+                someone_else: 0.125,
+            };
+            Ok(texts.iter().map(|text| Reading { scores: scores(angry(text)), danger: Some(danger(text)) }).collect())
         }
     }
 
     async fn answers(json: bool, input: &[u8]) -> Vec<String> {
         let mut output = Vec::new();
-        lines(&Fake, &Persona::arthur().rules, json, input, &mut output).await.unwrap();
+        let (rules, safety) = (Persona::arthur().rules, Safety::default());
+        lines(Judges { scorer: &Fake, rules: &rules, safety: &safety }, json, input, &mut output).await.unwrap();
         String::from_utf8(output).unwrap().lines().map(str::to_owned).collect()
     }
 
@@ -170,9 +204,9 @@ mod tests {
     async fn every_line_has_its_line_of_json_blank_ones_too() {
         let answers = answers(true, b"grr\n\n  \nlast without end").await;
         assert_eq!(answers.len(), 4);
-        let angry = r#"{"scores":{"anger":1.0,"disgust":0.0,"fear":0.0,"joy":0.0,"neutral":0.0,"sadness":0.0,"surprise":0.0},"positive":0.0,"negative":1.0,"mode":"FIX"}"#;
+        let angry = r#"{"scores":{"anger":1.0,"disgust":0.0,"fear":0.0,"joy":0.0,"neutral":0.0,"sadness":0.0,"surprise":0.0},"positive":0.0,"negative":1.0,"mode":"FIX","danger":{"themselves":0.25,"someone_else":0.125},"concern":null}"#;
         assert_eq!(answers[0], angry);
-        assert!(answers[1..].iter().all(|answer| answer.ends_with(r#""negative":0.0,"mode":"WARM"}"#)), "{answers:?}");
+        assert!(answers[1..].iter().all(|answer| answer.contains(r#""negative":0.0,"mode":"WARM","#)), "{answers:?}");
     }
 
     #[tokio::test]
@@ -190,9 +224,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn danger_is_told_of_be_it_said_plainly_or_only_heard() {
+        let answers = answers(true, b"grr\nsoon it is over\ni want to die\nmy brother says he wants to die\n").await;
+        let concerns = ["null", "\"themselves\"", "\"themselves\"", "\"someone_else\""];
+        for (answer, concern) in answers.iter().zip(concerns) {
+            assert!(answer.ends_with(&format!("\"concern\":{concern}}}")), "{answer}");
+        }
+        let safety = Safety { danger_above: 0.9, ..Safety::default() };
+        let rules = Persona::arthur().rules;
+        let judges = Judges { scorer: &Fake, rules: &rules, safety: &safety };
+        let told = message(judges, false, "soon it is over".into()).await.unwrap();
+        assert!(told.contains("danger    0.875") && !told.contains("No model"), "{told}");
+    }
+
+    #[tokio::test]
     async fn people_read_words() {
         assert_eq!(answers(false, b"grr\n").await, ["FIX      anger 1.00, positive 0.00, negative 1.00"]);
-        let table = message(&Fake, &Persona::arthur().rules, false, "grr".into()).await.unwrap();
+        let (rules, safety) = (Persona::arthur().rules, Safety::default());
+        let judges = Judges { scorer: &Fake, rules: &rules, safety: &safety };
+        let table = message(judges, false, "grr".into()).await.unwrap();
         assert!(table.starts_with("anger     1.000  ████") && table.ends_with("mode      FIX"), "{table}");
     }
 }

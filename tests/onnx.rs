@@ -9,7 +9,8 @@ use std::{
 use ai_friend::adapters::onnx::{Encoder, LIBRARY, OnnxConfig, OnnxError, OnnxScorer};
 use friend_actors::{
     ports::{ScoreError, Scorer},
-    types::{Label, Scores},
+    safety::{Concern, Safety},
+    types::{Danger, Label, Reading, Scores},
 };
 use futures_util::future::join_all;
 use serde::Deserialize;
@@ -33,8 +34,12 @@ fn scorer() -> OnnxScorer {
     OnnxScorer::start(config(&project("models/emotion"))).unwrap_or_else(|error| panic!("{error}"))
 }
 
+async fn read(scorer: &OnnxScorer, texts: &[&str]) -> Vec<Reading> {
+    scorer.score(texts.iter().map(|&text| text.to_owned()).collect()).await.expect("a reading")
+}
+
 async fn score(scorer: &OnnxScorer, texts: &[&str]) -> Vec<Scores> {
-    scorer.score(texts.iter().map(|&text| text.to_owned()).collect()).await.expect("scores")
+    read(scorer, texts).await.into_iter().map(|reading| reading.scores).collect()
 }
 
 fn read_lines<T: for<'a> Deserialize<'a>>(path: &str) -> Vec<T> {
@@ -103,6 +108,8 @@ async fn company_does_not_change_a_score() {
 /// instructions there are. Seen between AVX-512 and AVX2: 0.007. On one machine Rust and Python agree to 1e-4, which
 /// `make emotion-eval` shows; a mistake in tokens or inputs moves some of these scores by 0.1 and more.
 const ACROSS_PROCESSORS: f32 = 0.02;
+/// The same for danger, whose probabilities are steeper.
+const DANGER_ACROSS_PROCESSORS: f32 = 0.05;
 
 #[tokio::test]
 async fn scores_are_those_of_python() {
@@ -110,17 +117,65 @@ async fn scores_are_those_of_python() {
     struct Row {
         text: String,
         probabilities: BTreeMap<String, f32>,
+        danger: Danger,
     }
     let scorer = scorer();
     let rows: Vec<Row> = read_lines("tests/fixtures/emotion/scores.jsonl");
     assert!(rows.len() >= 50);
-    let scores = score(&scorer, &rows.iter().map(|row| row.text.as_str()).collect::<Vec<_>>()).await;
-    for (row, ours) in rows.iter().zip(scores) {
+    let readings = read(&scorer, &rows.iter().map(|row| row.text.as_str()).collect::<Vec<_>>()).await;
+    for (row, ours) in rows.iter().zip(readings) {
         for label in Label::ALL {
-            let difference = (ours.get(label) - row.probabilities[label.name()]).abs();
+            let difference = (ours.scores.get(label) - row.probabilities[label.name()]).abs();
             assert!(difference <= ACROSS_PROCESSORS, "{:?}: {} differs by {difference}", row.text, label.name());
         }
+        let heard = ours.danger.expect("the shipped model hears danger");
+        let apart = [heard.themselves - row.danger.themselves, heard.someone_else - row.danger.someone_else];
+        assert!(apart.iter().all(|apart| apart.abs() <= DANGER_ACROSS_PROCESSORS), "{:?}: {heard:?}", row.text);
     }
+}
+
+/// Of the messages of danger/test.tsv that speak of danger, the share that the classifier hears by itself, and with the words; and of those that
+/// do not, the share that is taken for it. Never lower the first two, nor raise the last.
+const HEARD_ALONE: f64 = 0.66;
+const HEARD: f64 = 0.69;
+const MISTAKEN: f64 = 0.075;
+
+#[tokio::test]
+async fn veiled_words_of_danger_are_heard_and_harmless_ones_mostly_not() {
+    let (scorer, safety) = (scorer(), Safety::default());
+    let text = std::fs::read_to_string(project("models/emotion/danger/test.tsv")).unwrap();
+    let lines: Vec<(&str, &str)> =
+        text.lines().map(|line| line.split_once('\t').expect("label, tab, message")).collect();
+    let readings = read(&scorer, &lines.iter().map(|(_, text)| *text).collect::<Vec<_>>()).await;
+    let alone: Vec<_> = readings.iter().map(|reading| safety.heard(reading.danger)).collect();
+    let both: Vec<_> = lines.iter().zip(&alone).map(|((_, text), heard)| safety.concern(text).or(*heard)).collect();
+    let share = |found: &[Option<Concern>], harmless: bool| {
+        let asked = lines.iter().zip(found).filter(|((label, _), _)| (*label == "nobody") == harmless);
+        let found = asked.clone().filter(|(_, found)| found.is_some()).count();
+        found as f64 / asked.count() as f64
+    };
+    let (heard_alone, heard, mistaken) = (share(&alone, false), share(&both, false), share(&both, true));
+    let told = format!("{heard_alone:.3} heard by the classifier, {heard:.3} with the words, {mistaken:.3} mistaken");
+    assert!(heard_alone >= HEARD_ALONE && heard >= HEARD && mistaken <= MISTAKEN, "{told}");
+    let of = |label: &str, concern| {
+        let of_label = lines.iter().zip(&alone).filter(|((meant, _), _)| *meant == label);
+        of_label.filter(|(_, heard)| **heard == Some(concern)).count()
+    };
+    assert!(of("themselves", Concern::Themselves) > 10 * of("themselves", Concern::SomeoneElse));
+    assert!(of("someone_else", Concern::SomeoneElse) > 10 * of("someone_else", Concern::Themselves));
+}
+
+#[tokio::test]
+async fn a_model_that_was_not_taught_to_hear_danger_is_not_asked() {
+    let shipped = std::fs::read_to_string(project("models/emotion/config.json")).unwrap();
+    let mut plain: serde_json::Value = serde_json::from_str(&shipped).unwrap();
+    plain.as_object_mut().unwrap().remove("danger");
+    let deaf = OnnxScorer::start(config(altered("config.json", Some(&plain.to_string())).path())).unwrap();
+    let text = "I've said goodbye to everyone who matters and I'm not scared any more";
+    assert_eq!(read(&deaf, &[text]).await[0].danger, None);
+    plain["danger"] = serde_json::json!(["themselves", "nobody", "someone_else"]);
+    let error = refusal(&altered("config.json", Some(&plain.to_string())));
+    assert!(error.to_string().contains("its classes of danger are themselves, nobody, someone_else"), "{error}");
 }
 
 /// The share of behavioural cases that the shipped classifier passes, rounded down. 0.90 is wanted; never lower this.
@@ -240,12 +295,13 @@ async fn no_text_breaks_the_scorer() {
     texts.push("word ".repeat(1 << 18));
     assert_eq!(texts.len(), 10_000);
     for batch in texts.chunks(64) {
-        let scores = scorer.score(batch.to_vec()).await.expect("every text has a score");
-        assert_eq!(scores.len(), batch.len());
-        for (scores, text) in scores.iter().zip(batch) {
+        let readings = scorer.score(batch.to_vec()).await.expect("every text has a score");
+        assert_eq!(readings.len(), batch.len());
+        for (Reading { scores, danger }, text) in readings.iter().zip(batch) {
             let total: f32 = scores.0.iter().sum();
             let sane = scores.0.iter().all(|score| (0.0..=1.0).contains(score)) && (total - 1.0).abs() < 1e-4;
-            assert!(sane, "{scores:?} for {:?}", text.chars().take(80).collect::<String>());
+            let sane = sane && danger.is_some_and(|danger| (0.0..=1.0).contains(&danger.total()));
+            assert!(sane, "{scores:?}, {danger:?} for {:?}", text.chars().take(80).collect::<String>());
         }
     }
 }

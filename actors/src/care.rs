@@ -1,10 +1,12 @@
 //! The written answer to words of danger, and the talk after it, which is no time for jokes.
 
+use futures_util::future::join_all;
+
 use crate::conversation::{Chat, Desk, now_ms, said, turn};
 use crate::ports::{Change, Pending};
 use crate::reception::{Deed, Step, written};
-use crate::safety::Concern;
-use crate::types::{Label, Mood, Role, Scores, Turn};
+use crate::safety::{Concern, bot_question};
+use crate::types::{Danger, Label, Mood, Role, Scores, Turn};
 
 /// So long after the written answer it is the same talk, in milliseconds: nobody is flirted with in it.
 const TALK_MS: i64 = 6 * 60 * 60 * 1000;
@@ -15,21 +17,49 @@ const TENDER_ANSWERS: usize = 3;
 impl Desk {
     /// The written answer to words that speak of danger, wherever they stand: also in an edit, or where they would be
     /// cut, hushed or overtaken.
-    pub(crate) fn care(&self, chat: &Chat<'_>, step: &Step, inbox: &[Pending]) -> Option<Change> {
+    pub(crate) async fn care(&self, chat: &Chat<'_>, step: &Step, inbox: &[Pending]) -> Option<Change> {
         let settled = inbox.iter().filter(|row| step.rows.contains(&row.seq));
         let texts: Vec<&str> = settled.filter_map(|row| written(&row.incoming.event)).collect();
         let burst = texts.join("\n");
         let all = texts.iter().copied().chain([burst.as_str()]);
         let concerns: Vec<Concern> = all.filter_map(|text| self.safety.concern(text)).collect();
-        let answer = self.written_answer(chat, &concerns)?;
-        self.observer.care();
-        let person = match &step.deed {
+        let person = || match &step.deed {
             Deed::Answer(words) | Deed::Hush(words) => said(words, turn(Role::Person, &words.newest)),
             // The model is to know of it, too, where it stood in an edit or behind a command.
             Deed::Reply(_) => texts.iter().map(|text| turn(Role::Person, text)).collect(),
             Deed::Nothing => Vec::new(),
         };
-        let turns = if person.is_empty() { person } else { [person, vec![turn(Role::Friend, &answer)]].concat() };
+        if let Some(answer) = self.written_answer(chat, &concerns) {
+            return Some(self.caring(chat, person(), &answer, false));
+        }
+        // A single message that the model answers is felt on that way: once is enough.
+        let is_felt = matches!(step.deed, Deed::Answer(_)) && texts.len() == 1 && bot_question(texts[0]).is_none();
+        if is_felt || !self.safety.listens() {
+            return None;
+        }
+        let felt = join_all(texts.iter().filter(|text| !text.trim().is_empty()).map(|text| self.feel(text))).await;
+        let heard =
+            felt.iter().filter_map(|felt| felt.danger).max_by(|one, other| one.total().total_cmp(&other.total()));
+        self.care_for_hints(chat, heard, person)
+    }
+
+    /// The written answer to veiled words, which only the classifier heard. It may be mistaken, so none is said twice in a talk for
+    /// them: then the model answers, in the mode for bad moments.
+    pub(crate) fn care_for_hints(
+        &self,
+        chat: &Chat<'_>,
+        danger: Option<Danger>,
+        person: impl FnOnce() -> Vec<Turn>,
+    ) -> Option<Change> {
+        let answer = self.written_answer(chat, &[self.safety.heard(danger)?])?;
+        let said = self.friend_turns(chat).take_while(|turn| is_of_this_talk(turn)).any(|turn| turn.text == answer);
+        (!said).then(|| self.caring(chat, person(), &answer, true))
+    }
+
+    /// What changes by a written answer: the person's turns, and the talk's mood.
+    fn caring(&self, chat: &Chat<'_>, person: Vec<Turn>, answer: &str, by_classifier: bool) -> Change {
+        self.observer.care(by_classifier);
+        let turns = if person.is_empty() { person } else { [person, vec![turn(Role::Friend, answer)]].concat() };
         let rules = &self.persona.rules;
         let sad = if rules.negative.contains(&Label::Sadness) { Some(&Label::Sadness) } else { rules.negative.first() };
         let mut scores = Scores([0.0; 7]);
@@ -39,7 +69,7 @@ impl Desk {
             profile.mode = Some(rules.negative_mode.clone());
             (profile.last_scores, profile.grounds) = (None, None);
         });
-        Some(Change { turns, out: self.say(&answer).out, ..changed })
+        Change { turns, out: self.say(answer).out, ..changed }
     }
 
     /// What is said where there is such a concern.

@@ -24,6 +24,7 @@ use crate::session::Bell;
 use crate::split::split;
 use crate::supervisor::Supervision;
 use crate::types::{ChatId, Event, Grounds, Outgoing, Role, Scores, Turn};
+use crate::typing::TypingNow;
 
 /// Times and bounds of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,7 +250,7 @@ impl Desk {
             let apology = self.say(&self.persona.texts.failed);
             return Ok(Answered::Change(Box::new(Change { done: chat.rows.to_vec(), ..apology })));
         }
-        if let Some(care) = self.care(chat, step, inbox) {
+        if let Some(care) = self.care(chat, step, inbox).await {
             return Ok(Answered::Change(Box::new(Change { done: chat.rows.to_vec(), ..care })));
         }
         let change = match &step.deed {
@@ -294,6 +295,10 @@ impl Desk {
         let first = asked.as_ref().map_or_else(String::new, |_| self.named(&texts.honest_first) + " ");
         let heard = asked.and_then(|asked| asked.beside).unwrap_or_else(|| words.newest.clone());
         let felt = self.feel(&heard).await;
+        let person = || said(words, turn(Role::Person, &words.newest));
+        if let Some(care) = self.care_for_hints(chat, felt.danger, person) {
+            return Ok(Answered::Change(Box::new(Change { done, ..care })));
+        }
         let rules = &self.persona.rules;
         let mut scores = Scores::NEUTRAL;
         if !felt.degraded {
@@ -364,9 +369,9 @@ impl Desk {
     }
 
     /// How a text was meant; never an error: without a scorer it is neutral.
-    async fn feel(&self, text: &str) -> Felt {
+    pub(crate) async fn feel(&self, text: &str) -> Felt {
         let asked = self.emotion.send(ScoreText { text: text.to_owned() }).await;
-        asked.unwrap_or(Felt { scores: Scores::NEUTRAL, degraded: true })
+        asked.unwrap_or(Felt::NOTHING)
     }
 
     /// Waits until nothing new has come for a while, or the process is to end.
@@ -427,24 +432,4 @@ pub(crate) fn now_ms() -> i64 {
 /// The engine's name for a chat's lane.
 pub(crate) fn owner(chat: ChatId) -> OwnerId {
     OwnerId(chat.0.cast_unsigned())
-}
-
-/// "typing…" for as long as it lives.
-struct TypingNow<'a> {
-    typing: &'a Recipient<Typing>,
-    chat: ChatId,
-    topic: Option<i64>,
-}
-
-impl<'a> TypingNow<'a> {
-    fn start(typing: &'a Recipient<Typing>, chat: ChatId, topic: Option<i64>) -> Self {
-        let _ = typing.try_send(Typing { chat, topic, on: true });
-        Self { typing, chat, topic }
-    }
-}
-
-impl Drop for TypingNow<'_> {
-    fn drop(&mut self) {
-        let _ = self.typing.try_send(Typing { chat: self.chat, topic: self.topic, on: false });
-    }
 }

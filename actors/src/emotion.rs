@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::messages::{Felt, ScoreText};
 use crate::ports::{ScoreError, Scorer};
 use crate::supervisor::{Guarded, Lifeline, Supervision, guarded, spawn_guarded};
-use crate::types::Scores;
+use crate::types::Reading;
 
 /// What the actor works with.
 pub struct EmotionParts {
@@ -72,10 +72,8 @@ pub struct Emotion {
 
 struct Waiting {
     text: String,
-    answer: oneshot::Sender<Scores>,
+    answer: oneshot::Sender<Reading>,
 }
-
-const NEUTRAL: Felt = Felt { scores: Scores::NEUTRAL, degraded: true };
 
 impl Emotion {
     /// An actor in front of a started classifier.
@@ -125,19 +123,19 @@ impl Emotion {
         });
     }
 
-    fn answer(&self, scored: Result<Vec<Scores>, ScoreError>, answers: Vec<oneshot::Sender<Scores>>) {
+    fn answer(&self, scored: Result<Vec<Reading>, ScoreError>, answers: Vec<oneshot::Sender<Reading>>) {
         let counters = &self.parts.counters;
         counters.runs.fetch_add(1, Relaxed);
         match scored {
-            Ok(scores) if scores.len() == answers.len() => {
-                counters.scored.fetch_add(scores.len() as u64, Relaxed);
-                for (answer, scores) in answers.into_iter().zip(scores) {
-                    let _ = answer.send(scores);
+            Ok(readings) if readings.len() == answers.len() => {
+                counters.scored.fetch_add(readings.len() as u64, Relaxed);
+                for (answer, reading) in answers.into_iter().zip(readings) {
+                    let _ = answer.send(reading);
                 }
             }
-            Ok(scores) => {
+            Ok(readings) => {
                 counters.failed.fetch_add(1, Relaxed);
-                tracing::error!(asked = answers.len(), given = scores.len(), "the emotion model gave too few scores");
+                tracing::error!(asked = answers.len(), given = readings.len(), "the emotion model gave too few scores");
             }
             Err(error) => {
                 counters.failed.fetch_add(1, Relaxed);
@@ -171,7 +169,7 @@ impl Handler<ScoreText> for Emotion {
         let counters = self.parts.counters.clone();
         if self.waiting.len() >= queue {
             counters.shed.fetch_add(1, Relaxed);
-            return Box::pin(async { NEUTRAL });
+            return Box::pin(async { Felt::NOTHING });
         }
         let (answer, answered) = oneshot::channel();
         guarded(self, ctx, |emotion, ctx| {
@@ -181,11 +179,11 @@ impl Handler<ScoreText> for Emotion {
         });
         Box::pin(async move {
             match timeout(deadline, answered).await {
-                Ok(Ok(scores)) => Felt { scores, degraded: false },
-                Ok(Err(_)) => NEUTRAL,
+                Ok(Ok(Reading { scores, danger })) => Felt { scores, danger, degraded: false },
+                Ok(Err(_)) => Felt::NOTHING,
                 Err(_) => {
                     counters.late.fetch_add(1, Relaxed);
-                    NEUTRAL
+                    Felt::NOTHING
                 }
             }
         })
@@ -196,6 +194,7 @@ impl Handler<ScoreText> for Emotion {
 mod tests {
     use super::*;
     use crate::supervisor::Intensity;
+    use crate::types::Scores;
     use actix::{Addr, Supervisor};
     use std::sync::Mutex;
 
@@ -209,7 +208,7 @@ mod tests {
 
     #[async_trait::async_trait]
     impl Scorer for Scripted {
-        async fn score(&self, texts: Vec<String>) -> Result<Vec<Scores>, ScoreError> {
+        async fn score(&self, texts: Vec<String>) -> Result<Vec<Reading>, ScoreError> {
             self.batches.lock().unwrap().push(texts.len());
             tokio::time::sleep(self.delay).await;
             if texts.iter().any(|text| text == "hang") {
@@ -218,7 +217,8 @@ mod tests {
             if self.broken {
                 Err(ScoreError::Stopped)
             } else {
-                Ok(vec![Scores([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]); texts.len()])
+                let scores = Scores([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
+                Ok(vec![Reading { scores, danger: None }; texts.len()])
             }
         }
     }
@@ -255,7 +255,7 @@ mod tests {
         tokio::time::pause();
         let scorer = Arc::new(Scripted { delay: Duration::from_secs(60), ..Default::default() });
         let (emotion, counters, _) = start(&scorer, EmotionSettings::default());
-        assert_eq!(emotion.send(ask("hi")).await.unwrap(), NEUTRAL);
+        assert_eq!(emotion.send(ask("hi")).await.unwrap(), Felt::NOTHING);
         assert_eq!(counters.late.load(Relaxed), 1);
     }
 
@@ -272,7 +272,7 @@ mod tests {
     async fn a_broken_scorer_means_neutral_at_once() {
         let scorer = Arc::new(Scripted { broken: true, ..Default::default() });
         let (emotion, counters, _) = start(&scorer, EmotionSettings::default());
-        assert_eq!(emotion.send(ask("hi")).await.unwrap(), NEUTRAL);
+        assert_eq!(emotion.send(ask("hi")).await.unwrap(), Felt::NOTHING);
         assert_eq!((counters.failed.load(Relaxed), counters.late.load(Relaxed)), (1, 0));
     }
 

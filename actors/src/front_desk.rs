@@ -153,10 +153,15 @@ impl Desk {
             ("positive", rules.positive_above)
         };
         let bar = percent(above - rules.hysteresis);
+        let doubt = if rules.positive_unless_negative_above < rules.negative_above {
+            format!(" (unless negative is above {})", percent(rules.positive_unless_negative_above))
+        } else {
+            String::new()
+        };
         let stayed = if held { format!(" Once there, I stay until {sum} is down to {bar}.") } else { String::new() };
         format!(
             "In your last message I felt: {}.\nOver your last messages: negative ({}) {}, positive ({}) {}.\n\
-             Negative above {} makes me {}, else positive above {} makes me {warm}, else I'm in {}.{stayed} So I answered in \
+             Negative above {} makes me {}, else positive above {}{doubt} makes me {warm}, else I'm in {}.{stayed} So I answered in \
              {mode}.",
             felt(last),
             names(&rules.negative),

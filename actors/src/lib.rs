@@ -28,5 +28,6 @@ pub mod split;
 pub mod supervisor;
 pub mod texts;
 pub mod types;
+mod typing;
 
 pub use front_desk::COMMANDS;

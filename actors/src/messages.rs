@@ -3,7 +3,7 @@
 
 use actix::Message;
 
-use crate::types::{ChatId, Scores};
+use crate::types::{ChatId, Danger, Scores};
 
 /// The inbox holds something new for this chat. Sent to the router, which passes it on to the chat's session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
@@ -78,6 +78,13 @@ pub struct ScoreText {
 pub struct Felt {
     /// Seven probabilities.
     pub scores: Scores,
+    /// Whether danger is spoken of, where the classifier hears that.
+    pub danger: Option<Danger>,
     /// True if the scorer did not answer and this is only [`Scores::NEUTRAL`].
     pub degraded: bool,
+}
+
+impl Felt {
+    /// What is gone on with where nothing could be felt.
+    pub const NOTHING: Self = Self { scores: Scores::NEUTRAL, danger: None, degraded: true };
 }

@@ -21,6 +21,10 @@ pub struct Rules {
     pub positive: Vec<Label>,
     /// A positive sum above this (0 to 1) chooses `positive_mode`.
     pub positive_above: f32,
+    /// But not where the negative sum is above this (0 to 1): joy at bad news that were misread hurts more than a plain answer to good
+    /// ones. By default nothing is in doubt.
+    #[serde(default = "certain")]
+    pub positive_unless_negative_above: f32,
     /// The mode for positive messages.
     pub positive_mode: String,
     /// Takes the place of `positive_mode` for a person who confirmed being an adult and wanting it.
@@ -80,7 +84,7 @@ impl Rules {
         let was_warm = stays(&self.positive_mode) || self.flirt_mode.as_ref().is_some_and(stays);
         let mode = if negative > bar(self.negative_above, stays(&self.negative_mode)) {
             &self.negative_mode
-        } else if positive > bar(self.positive_above, was_warm) {
+        } else if positive > bar(self.positive_above, was_warm) && !self.doubts(negative, was_warm) {
             warm
         } else {
             &self.neutral_mode
@@ -88,10 +92,16 @@ impl Rules {
         Choice { mode: mode.clone(), negative, positive }
     }
 
+    /// Whether so much that is negative stands against sharing a joy.
+    fn doubts(&self, negative: f32, held: bool) -> bool {
+        negative > self.positive_unless_negative_above + if held { self.hysteresis } else { 0.0 }
+    }
+
     /// Whether a choice stays in the mode before it by hysteresis alone.
     pub fn held(&self, choice: &Choice) -> bool {
         let is_warm = choice.mode == self.positive_mode || self.flirt_mode.as_ref() == Some(&choice.mode);
-        let below = choice.mode == self.negative_mode || (is_warm && choice.positive <= self.positive_above);
+        let is_clear = choice.positive > self.positive_above && !self.doubts(choice.negative, false);
+        let below = choice.mode == self.negative_mode || (is_warm && !is_clear);
         choice.mode != self.neutral_mode && choice.negative <= self.negative_above && below
     }
 
@@ -102,6 +112,10 @@ impl Rules {
             .flatten()
             .map(String::as_str)
     }
+}
+
+fn certain() -> f32 {
+    1.0
 }
 
 #[cfg(test)]
@@ -153,6 +167,19 @@ mod tests {
             let held = [0.4, 0.27, 0.2].map(|sum| held(label, sum, Some(mode)));
             assert_eq!(held, [false, true, false], "{mode} is held on between its two thresholds only");
         }
+    }
+
+    #[test]
+    fn joy_is_not_shared_where_it_may_be_a_sorrow() {
+        let rules = Persona::arthur().rules;
+        let mixed = |sadness| scores(&[(Label::Sadness, sadness), (Label::Joy, 0.7)]);
+        let choice = |sadness, before| rules.choose(mixed(sadness), before, false);
+        assert_eq!([0.1, 0.2, 0.31].map(|sadness| choice(sadness, None).mode), ["WARM", "GENERAL", "FIX"]);
+        let held = choice(0.18, Some("WARM"));
+        assert!(held.mode == "WARM" && rules.held(&held) && !rules.held(&choice(0.1, Some("WARM"))));
+        let reference = Persona::reference().rules;
+        let anger = scores(&[(Label::Anger, 0.29), (Label::Joy, 0.7)]);
+        assert_eq!(reference.choose(anger, None, false).mode, "FLIRT", "the reference knows no doubt");
     }
 
     #[test]

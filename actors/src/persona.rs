@@ -172,6 +172,7 @@ impl Persona {
         };
         range("rules.negative_above", self.rules.negative_above, 0.0, 1.0);
         range("rules.positive_above", self.rules.positive_above, 0.0, 1.0);
+        range("rules.positive_unless_negative_above", self.rules.positive_unless_negative_above, 0.0, 1.0);
         range("rules.hysteresis", self.rules.hysteresis, 0.0, 1.0);
         range("rules.half_life_messages", self.rules.half_life_messages, 0.0, 100.0);
         range("sampling.repetition_penalty", self.sampling.repetition_penalty, 0.01, 10.0);

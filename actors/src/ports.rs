@@ -7,7 +7,7 @@ use async_trait::async_trait;
 pub use friend_gguf::request::Engine;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Button, ChatId, Incoming, Outgoing, Profile, Scores, Turn};
+use crate::types::{Button, ChatId, Incoming, Outgoing, Profile, Reading, Turn};
 
 /// The messenger: Telegram's Bot API, as far as a friend needs it.
 #[async_trait]
@@ -99,7 +99,7 @@ pub enum ApiError {
 #[async_trait]
 pub trait Scorer: Send + Sync {
     /// Scores a micro-batch: as many results as texts, in their order.
-    async fn score(&self, texts: Vec<String>) -> Result<Vec<Scores>, ScoreError>;
+    async fn score(&self, texts: Vec<String>) -> Result<Vec<Reading>, ScoreError>;
 }
 
 /// Why nothing was scored.

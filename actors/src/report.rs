@@ -39,6 +39,8 @@ pub struct Counters {
     pub stopped: AtomicU64,
     /// Messages answered with the written words of care.
     pub care: AtomicU64,
+    /// Those of them in which only the classifier heard danger.
+    pub care_by_classifier: AtomicU64,
     /// Messages taken as neutral because the scorer did not answer.
     pub unfelt: AtomicU64,
     /// Old turns left out of prompts because the context was full.
@@ -107,8 +109,9 @@ impl Observer {
         self.counters.outdated.fetch_add(1, Relaxed);
     }
 
-    /// The written words of care were said.
-    pub fn care(&self) {
+    /// The written words of care were said, for plain words or for what only the classifier heard.
+    pub fn care(&self, by_classifier: bool) {
         self.counters.care.fetch_add(1, Relaxed);
+        self.counters.care_by_classifier.fetch_add(by_classifier.into(), Relaxed);
     }
 }

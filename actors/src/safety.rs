@@ -1,8 +1,8 @@
 //! Words that must not be left to a model: self-harm, and the sincere question whether this is a bot.
 //!
-//! Both are recognised by patterns, not by the classifier: they have to work with every model and every persona, and a
-//! person who reads them can tell what they catch. They are written for plain statements, and miss what is only hinted at:
-//! `tests` says of which kinds, and how many of a set of messages they find.
+//! Both are recognised by patterns: they have to work with every model and every persona, and a person who reads them can tell
+//! what they catch. They are written for plain statements, and miss what is only hinted at: `tests` says of which kinds, and how
+//! many of a set of messages they find. Hints are left to the classifier, where it was taught to hear them ([`Safety::heard`]).
 
 mod bot_question;
 mod danger;
@@ -15,6 +15,9 @@ mod tests;
 mod words;
 
 use regex::{RegexSet, RegexSetBuilder};
+use serde::Serialize;
+
+use crate::types::Danger;
 
 pub use bot_question::{BotQuestion, bot_question};
 
@@ -36,8 +39,12 @@ pub const ANSWER_OTHER: &str = "That's frightening, and it's good that you take 
     number (112 in Europe, 911 in the US and Canada). 988, 116 123 and findahelpline.com also help people who worry about \
     someone. How are you holding up?";
 
+/// The probability above which the classifier's hearing counts. The shipped one is calibrated for it: see its card.
+pub const DANGER_ABOVE: f32 = 0.5;
+
 /// Who may come to harm, by what a message says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Concern {
     /// Who writes.
     Themselves,
@@ -52,7 +59,7 @@ pub fn prepare() {
 }
 
 /// The operator's care settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Safety {
     /// Whether messages are looked at for self-harm. Switch it off only where something better stands in front.
     pub enabled: bool,
@@ -64,6 +71,8 @@ pub struct Safety {
     pub answer_other: String,
     /// Further regular expressions, for other languages.
     pub patterns: Patterns,
+    /// From what probability on the classifier's hearing counts, 0 to 1: 1 leaves the words alone.
+    pub danger_above: f32,
 }
 
 /// An operator's regular expressions (Rust syntax, case ignored), compiled once.
@@ -104,6 +113,7 @@ impl Default for Safety {
             answer_again: ANSWER_AGAIN.to_owned(),
             answer_other: ANSWER_OTHER.to_owned(),
             patterns: Patterns::default(),
+            danger_above: DANGER_ABOVE,
         }
     }
 }
@@ -121,6 +131,20 @@ impl Safety {
         }
         let own = self.patterns.compiled.as_ref().is_ok_and(|own| own.is_match(&plain(text)));
         if own { Some(Concern::Themselves) } else { self_harm::concern(text) }
+    }
+
+    /// Whether what the classifier hears can count at all.
+    pub fn listens(&self) -> bool {
+        self.enabled && self.danger_above < 1.0
+    }
+
+    /// Who is in danger by what the classifier heard, if anyone: veiled words, which no pattern finds. It is asked in a message's turn:
+    /// unlike plain words, hints neither overtake what came before them nor end an answer that is under way.
+    pub fn heard(&self, danger: Option<Danger>) -> Option<Concern> {
+        let danger = danger?;
+        let counts = self.listens() && danger.total() > self.danger_above;
+        let own = danger.themselves >= danger.someone_else;
+        counts.then_some(if own { Concern::Themselves } else { Concern::SomeoneElse })
     }
 
     /// What is wrong with the settings, if anything.

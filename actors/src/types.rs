@@ -185,6 +185,32 @@ impl Scores {
     }
 }
 
+/// What the classifier makes of one message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// How it was meant.
+    pub scores: Scores,
+    /// Whether it speaks of danger; none from a classifier that was not taught to hear that.
+    pub danger: Option<Danger>,
+}
+
+/// How likely a message speaks of somebody who may come to harm by their own hand.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Danger {
+    /// That it is who writes, 0 to 1.
+    pub themselves: f32,
+    /// That it is someone whom they write about, 0 to 1; the two sum to 1 at most.
+    pub someone_else: f32,
+}
+
+impl Danger {
+    /// That it is anybody, 0 to 1.
+    pub fn total(self) -> f32 {
+        // Rounded, the two may add up to a little more.
+        (self.themselves + self.someone_else).min(1.0)
+    }
+}
+
 /// A turn of the conversation as the store keeps it.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Turn {

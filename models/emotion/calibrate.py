@@ -1,10 +1,13 @@
-"""Fits the temperature and one bias a label, on GoEmotions' dev split only: `EMOTION_DATA=… python calibrate.py runs/1 …`
+"""Fits the temperature and one bias a label, on GoEmotions' dev split only, and how readily danger is heard:
+`EMOTION_DATA=… python calibrate.py runs/1 …`
 
 Several runs are averaged weight by weight first (Wortsman et al. 2022, "Model soups"): they start from the same MiniLM.
 The eight numbers of the calibration go into the graph's last step. They minimise the negative log-likelihood of the label,
 rare labels weighing a little more, plus that of the *mode*: the chance, under a little noise at the two thresholds, that the
 reference's rule picks the right one. Both weights were chosen for the best sum of macro-F1 and mode accuracy on the same dev
 split, cross-fitted in five folds.
+
+Danger is heard as readily as the look-alikes of `danger/dev.tsv` allow: `LOOK_ALIKES` is the share of them that may be taken for it.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import danger
 import data
 from data import LABELS, MODES
 from dataset.problem import exit_code
@@ -22,6 +26,8 @@ from metrics import NEGATIVE_ABOVE, POSITIVE_ABOVE, as_arthur, summarize
 from model import EmotionModel
 from tokenizer import build_tokenizer
 from train import base_folder, predict
+
+LOOK_ALIKES = 0.03
 
 THRESHOLD_NOISE = 0.05
 """Width of the logistic noise, in probability, that makes the rule differentiable."""
@@ -39,18 +45,19 @@ def main() -> None:
     dev = data.single_label("GoEmotions dev, refined", data.goemotions("dev"))
     gold = torch.tensor(dev.gold)
     tokenizer = build_tokenizer(given.base or base_folder())
-    logits = predict(model, tokenizer, dev.texts)
+    logits, _ = predict(model, tokenizer, dev.texts)
     scale, bias = fit(logits, gold, given.mode_weight, given.balance)
     for name, values in (("before", logits), ("after", logits * scale + bias)):
         figures = summarize(torch.softmax(values, 1).numpy(), np.array(dev.gold))
         print(f"dev {name:6} " + "  ".join(f"{key} {value:.4f}" for key, value in figures.items() if isinstance(value, float)))
     chat = data.single_label("Dialogues dev", data.dialogues("dev"))
-    probabilities = torch.softmax(predict(model, tokenizer, chat.texts) * scale + bias, 1).numpy()
+    probabilities = torch.softmax(predict(model, tokenizer, chat.texts)[0] * scale + bias, 1).numpy()
     for mode, shares in as_arthur(probabilities, np.array(chat.gold)).items():
         print(f"dialogues dev {mode:8} by Arthur's rule " + "  ".join(f"{other} {share:.3f}" for other, share in shares.items()))
     print(f"scale {scale.item():.3f}  " + "  ".join(f"{label} {value:+.2f}" for label, value in zip(LABELS, bias.tolist())))
     model.scale.copy_(scale)
     model.bias.copy_(bias)
+    model.danger_bias.copy_(danger_bias(lambda texts: predict(model, tokenizer, texts)[1].numpy()))
     torch.save(model.state_dict(), given.runs[0] / "calibrated.pt")
 
 
@@ -81,6 +88,26 @@ def fit(logits: Tensor, gold: Tensor, mode_weight: float, balance: float) -> tup
     optimizer.step(closure)
     bias = bias.detach()
     return log_scale.detach().exp(), bias - bias.mean()
+
+
+def danger_bias(logits_of) -> Tensor:
+    """[3], for logits of texts [n, 3]: what makes none as likely as danger at the chosen threshold. Prints what that hears, of the first
+    messages of the dialogues' dev subjects too, a few of which do speak of it."""
+    dev = danger.rows("dev")
+    gold = np.array([row.danger for row in dev])
+    logits = logits_of([row.text for row in dev])
+    above = threshold(danger.alarms(logits)[gold == 0], LOOK_ALIKES)
+    logits[:, 0] += above
+    for name, figures in danger.summarize(danger.heard(logits), gold).items():
+        print(f"danger dev {name:12} " + "  ".join(f"{key} {value:.3f}" for key, value in figures.items()))
+    chat = danger.alarms(logits_of([row.text for row in data.dialogues("dev")]))
+    print(f"danger dialogues dev: {int((chat > above).sum())} of {len(chat)}; log-odds above {above:+.2f}")
+    return torch.tensor([above, 0.0, 0.0])
+
+
+def threshold(alarms: np.ndarray, share: float) -> float:
+    """The lowest value that no more than this share of `alarms` lies above."""
+    return float(np.sort(alarms)[::-1][int(share * len(alarms))])
 
 
 def mode_loss(p: Tensor, gold: Tensor) -> Tensor:

@@ -55,13 +55,15 @@ DAILYDIALOG = ("neutral", "anger", "disgust", "fear", "joy", "sadness", "surpris
 
 @dataclass
 class Example:
-    """One message. `target` [7] sums to 1; `fine` [28] holds GoEmotions' own labels where there are any."""
+    """One message. `target` [7] sums to 1; `fine` [28] holds GoEmotions' own labels where there are any; `danger` is an index into
+    `danger.CLASSES`, or -1 where nobody has looked."""
 
     text: str
     target: np.ndarray
     fine: np.ndarray | None = None
     source: str = ""
     weight: float = 1.0
+    danger: int = -1
 
 
 @dataclass
@@ -236,7 +238,7 @@ def digest(rows: list[Example]) -> str:
     """What a run was begun with, so that it does not go on with something else."""
     total = hashlib.sha256()
     for row in rows:
-        total.update(repr((row.text, row.target.tolist(), row.source, row.weight)).encode())
+        total.update(repr((row.text, row.target.tolist(), row.source, row.weight, row.danger)).encode())
     return total.hexdigest()
 
 

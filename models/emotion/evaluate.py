@@ -20,6 +20,7 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
+import danger
 import data
 from data import LABELS, MODES
 from dataset.problem import exit_code
@@ -52,10 +53,14 @@ class Scorer:
         self.max_length = json.loads((folder / "config.json").read_text())["max_length"]
 
     def probabilities(self, texts: list[str], batch: int = 32) -> np.ndarray:
-        """[texts, 7]; like lengths share a batch, which changes the time and not the result."""
+        """[texts, 7] of feelings."""
+        return softmax(self.run(texts, "logits", batch))
+
+    def run(self, texts: list[str], output: str, batch: int = 32) -> np.ndarray:
+        """An output of the graph, a row a text; like lengths share a batch, which changes the time and not the result."""
         ids = [shortened(encoding.ids, self.max_length) for encoding in self.tokenizer.encode_batch(texts)]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-        result = np.empty((len(texts), len(LABELS)))
+        rows = [None] * len(texts)
         for at in range(0, len(order), batch):
             part = order[at:at + batch]
             longest = max(len(ids[i]) for i in part)
@@ -64,10 +69,15 @@ class Scorer:
             for row, i in enumerate(part):
                 input_ids[row, :len(ids[i])] = ids[i]
                 mask[row, :len(ids[i])] = 1
-            logits = self.session.run(["logits"], {"input_ids": input_ids, "attention_mask": mask})[0].astype(np.float64)
-            powers = np.exp(logits - logits.max(1, keepdims=True))
-            result[part] = powers / powers.sum(1, keepdims=True)
-        return result
+            for i, row in zip(part, self.session.run([output], {"input_ids": input_ids, "attention_mask": mask})[0]):
+                rows[i] = row.astype(np.float64)
+        return np.array(rows)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Row by row."""
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
 
 
 def multiplies_bytes() -> bool:
@@ -93,7 +103,8 @@ def main() -> None:
     size = model.stat().st_size
     report = {"model_sha256": hashlib.sha256(model.read_bytes()).hexdigest(), "bytes": size,
               "onnxruntime": onnxruntime.__version__, "thresholds": {"negative": NEGATIVE_ABOVE, "positive": POSITIVE_ABOVE},
-              "arthur": {"negative": RULES["negative_above"], "positive": RULES["positive_above"]}, "sets": {}}
+              "arthur": {"negative": RULES["negative_above"], "positive": RULES["positive_above"],
+                         "positive_unless_negative_above": RULES["positive_unless_negative_above"]}, "sets": {}}
     print(f"model.onnx: {size:,} bytes ({verdict(size <= SIZE_TARGET)} the limit of {SIZE_TARGET:,})\n")
     sets, absent = data.test_sets() if os.environ.get("EMOTION_DATA") else ([], ["every published set"])
     for test in sets + data.own_test_sets():
@@ -105,6 +116,7 @@ def main() -> None:
             compare(given.binary, test.texts, probabilities)
     for name in absent:
         print(f"{name}: skipped, its files are not under EMOTION_DATA\n")
+    report["danger"] = of_danger(scorer, sets + data.own_test_sets(), given.binary)
     report["behaviour"] = behaviour(scorer)
     if given.binary:
         texts = [case["text"] for case in read_cases()]
@@ -131,6 +143,38 @@ def show(name: str, summary: dict) -> None:
 
 def verdict(reached: bool) -> str:
     return "reaches" if reached else "MISSES"
+
+
+def of_danger(scorer: Scorer, sets: list[data.TestSet], binary: Path | None) -> dict:
+    """What is heard of the messages written for it, and how many of everyday messages, which hardly ever speak of danger, raise an
+    alarm: by the model alone and, where there is a binary, by its rules for words alone and by both."""
+    test = danger.rows("test")
+    texts, gold = [row.text for row in test], np.array([row.danger for row in test])
+    hear = {"model": lambda texts: danger.heard(scorer.run(texts, "danger"))}
+    if binary:
+        hear |= {"words": lambda texts: concerns(binary, texts, 1.0), "both": lambda texts: concerns(binary, texts, 0.5)}
+    report = {}
+    for by, found in hear.items():
+        report[by] = {"test": danger.summarize(found(texts), gold),
+                      "alarms": {other.name: int((found(other.texts) > 0).sum()) for other in sets}}
+        print(f"danger by {by}")
+        for name, figures in report[by]["test"].items():
+            print(f"  {name:13} " + "  ".join(f"{key} {value:.3f}" for key, value in figures.items()))
+        print("  alarms in     " + "  ".join(f"{other.name} {report[by]['alarms'][other.name]} of {len(other.texts)}" for other in sets) + "\n")
+    return report
+
+
+def concerns(binary: Path, texts: list[str], above: float) -> np.ndarray:
+    """Index into `danger.CLASSES` for each text, as the binary acts on it where danger has to be likelier than `above`."""
+    lines = "".join(" ".join(text.split()) + "\n" for text in texts)
+    run = subprocess.run([str(binary), "score", "--json", "-"], input=lines, text=True, capture_output=True, encoding="utf-8",
+                         env=os.environ | {"AI_FRIEND_SAFETY_DANGER_ABOVE": str(above)})
+    if run.returncode != 0:
+        sys.exit(f"{binary} score --json -: exit {run.returncode}\n{run.stderr}")
+    found = [danger.CLASSES.index(json.loads(line)["concern"] or "nobody") for line in run.stdout.splitlines()]
+    if len(found) != len(texts):
+        sys.exit(f"{binary} score --json -: {len(found)} answers to {len(texts)} lines")
+    return np.array(found)
 
 
 def read_cases() -> list[dict]:

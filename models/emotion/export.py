@@ -1,7 +1,7 @@
 """Turns a calibrated run into the artefact that ships: `python export.py runs/1 --to .`
 
 `model.onnx`: `input_ids`, `attention_mask` (int64, [batch, sequence], both dynamic) → `logits` (float, [batch, 7]), whose
-softmax gives calibrated probabilities. Weights are 8-bit integers with one scale an output channel (one a row for the word
+softmax gives calibrated probabilities, and `danger` (float, [batch, 3]), logits in the order that config.json tells. Weights are 8-bit integers with one scale an output channel (one a row for the word
 embeddings); activations stay float. Standard operators only (opset 18), and no result depends on what else is in the batch:
 quantising activations by the batch's own range saves a little time and changes 3 modes in 100 with the company a message
 keeps.
@@ -17,6 +17,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from danger import CLASSES
 from data import LABELS
 from model import EmotionModel
 from tokenizer import MAX_LENGTH, build_tokenizer
@@ -49,7 +50,8 @@ def main() -> None:
 def config() -> dict:
     """What a reader of the artefact has to know beside the graph. The temperature is inside the graph, hence 1 here."""
     return {
-        "architecture": "MiniLM-L6-H384, mean and max pooling, 7 labels",
+        "architecture": "MiniLM-L6-H384, mean and max pooling, 7 labels and 3 of danger",
+        "danger": list(CLASSES),
         "id2label": {str(i): label for i, label in enumerate(LABELS)},
         "label2id": {label: i for i, label in enumerate(LABELS)},
         "max_length": MAX_LENGTH,
@@ -67,19 +69,20 @@ def export_fp32(model: EmotionModel, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(model, (ids, mask), str(path), dynamo=False, opset_version=OPSET,
-                          input_names=["input_ids", "attention_mask"], output_names=["logits"],
-                          dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "batch"}})
+                          input_names=["input_ids", "attention_mask"], output_names=["logits", "danger"],
+                          dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "batch"}, "danger": {0: "batch"}})
 
 
 def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Weight-only int8: MatMul weights through DequantizeLinear, the embedding table row by row after its Gather."""
+    """Weight-only int8: MatMul and Gemm weights through DequantizeLinear, the embedding table row by row after its Gather."""
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
     nodes = []
     for node in graph.node:
         wide = [name for name in node.input if name in weights and len(weights[name].dims) == 2]
-        if node.op_type == "MatMul" and wide == [node.input[1]]:
-            nodes += [dequantize_matrix(graph, weights[wide[0]]), node]
+        if node.op_type in ("MatMul", "Gemm") and wide == [node.input[1]]:
+            # A Gemm's weight stands the other way round: [out, in].
+            nodes += [dequantize_matrix(graph, weights[wide[0]], 1 if node.op_type == "MatMul" else 0), node]
             node.input[1] += "_float"
         elif node.op_type == "Gather" and wide == [node.input[0]]:
             nodes += quantize_gather(graph, weights[wide[0]], node)
@@ -111,9 +114,9 @@ def to_int8(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     return best[0].astype(np.int8), best[1].astype(np.float32)
 
 
-def dequantize_matrix(graph: onnx.GraphProto, weight: onnx.TensorProto) -> onnx.NodeProto:
-    """Stores `weight` [in, out] as int8 with a scale for each output; the node that gives it back as `…_float`."""
-    integers, scale = to_int8(numpy_helper.to_array(weight), axis=1)
+def dequantize_matrix(graph: onnx.GraphProto, weight: onnx.TensorProto, axis: int) -> onnx.NodeProto:
+    """Stores `weight` as int8 with a scale for each output, which lie along `axis`; the node that gives it back as `…_float`."""
+    integers, scale = to_int8(numpy_helper.to_array(weight), axis)
     name = weight.name
     graph.initializer.extend([
         numpy_helper.from_array(integers, name + "_int8"),
@@ -121,7 +124,7 @@ def dequantize_matrix(graph: onnx.GraphProto, weight: onnx.TensorProto) -> onnx.
         numpy_helper.from_array(np.zeros(scale.size, np.int8), name + "_zero"),
     ])
     inputs = [name + "_int8", name + "_scale", name + "_zero"]
-    return helper.make_node("DequantizeLinear", inputs, [name + "_float"], name + "_dequantize", axis=1)
+    return helper.make_node("DequantizeLinear", inputs, [name + "_float"], name + "_dequantize", axis=axis)
 
 
 def quantize_gather(graph: onnx.GraphProto, table: onnx.TensorProto, gather: onnx.NodeProto) -> list[onnx.NodeProto]:

@@ -1,7 +1,7 @@
 """Writes what the Rust tests compare with: `python fixtures.py`.
 
 - `tests/fixtures/emotion/tokenizer_strings.jsonl`: 500 tricky strings and the ids that Python's tokenizers gives them.
-- `tests/fixtures/emotion/scores.jsonl`: about 100 texts and their probabilities from Python's onnxruntime.
+- `tests/fixtures/emotion/scores.jsonl`: about 130 texts and their probabilities, of danger too, from Python's onnxruntime.
 """
 
 import json
@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+import danger
 from data import LABELS
-from evaluate import Scorer
+from evaluate import Scorer, softmax
 from tokenizer import read_emoji
 
 HERE = Path(__file__).parent
@@ -61,10 +62,15 @@ def main() -> None:
     if not (HERE / "model.onnx").exists():
         return print("no model.onnx yet: only the tokenizer's fixture was written")
     cases = [json.loads(line)["text"] for line in (HERE / "behaviour.jsonl").read_text(encoding="utf-8").splitlines()]
-    texts = cases[::4][:70] + tricky_strings()[::17]
-    rows = [{"text": text, "probabilities": dict(zip(LABELS, (round(float(p), 7) for p in row)))}
-            for text, row in zip(texts, Scorer(HERE).probabilities(texts))]
+    texts = cases[::4][:70] + tricky_strings()[::17] + [row.text for row in danger.rows("dev")[::10]]
+    scorer = Scorer(HERE)
+    rows = [{"text": text, "probabilities": named(LABELS, row), "danger": named(danger.CLASSES[1:], of_danger[1:])}
+            for text, row, of_danger in zip(texts, scorer.probabilities(texts), softmax(scorer.run(texts, "danger")))]
     write(TO / "scores.jsonl", rows)
+
+
+def named(names: tuple[str, ...], values) -> dict[str, float]:
+    return dict(zip(names, (round(float(value), 7) for value in values)))
 
 
 def write(path: Path, rows: list[dict]) -> None:

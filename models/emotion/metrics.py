@@ -17,10 +17,10 @@ _POSITIVE = [LABELS.index(label) for label in POSITIVE]
 _MODE_OF_LABEL = np.array([MODES.index(mode_of_label(label)) for label in LABELS])
 
 
-def modes(probabilities: np.ndarray, above: tuple[float, float] = (NEGATIVE_ABOVE, POSITIVE_ABOVE)) -> np.ndarray:
-    """Index into `MODES` for each row, by thresholds on the negative and the positive sum."""
-    negative = probabilities[:, _NEGATIVE].sum(1) > above[0]
-    positive = probabilities[:, _POSITIVE].sum(1) > above[1]
+def modes(probabilities: np.ndarray, above: tuple[float, float] = (NEGATIVE_ABOVE, POSITIVE_ABOVE), unless: float = 1.0) -> np.ndarray:
+    """Index into `MODES` for each row, by thresholds on the negative and the positive sum; no joy where the negative one is above `unless`."""
+    sorrow = probabilities[:, _NEGATIVE].sum(1)
+    negative, positive = sorrow > above[0], (probabilities[:, _POSITIVE].sum(1) > above[1]) & (sorrow <= unless)
     return np.select([negative, positive], [MODES.index("FIX"), MODES.index("FLIRT")], MODES.index("GENERAL"))
 
 
@@ -56,6 +56,7 @@ def summarize(probabilities: np.ndarray, gold: np.ndarray) -> dict:
 def as_arthur(probabilities: np.ndarray, gold: np.ndarray) -> dict:
     """For each gold mode, how often the shipped persona's thresholds choose which: {"FIX": {"FIX": 0.7, "FLIRT": …}, …}. FLIRT, the
     reference's name, stands for the positive mode, which is the persona's WARM."""
-    chosen, wanted = modes(probabilities, (RULES["negative_above"], RULES["positive_above"])), _MODE_OF_LABEL[gold]
+    chosen = modes(probabilities, (RULES["negative_above"], RULES["positive_above"]), RULES["positive_unless_negative_above"])
+    wanted = _MODE_OF_LABEL[gold]
     return {mode: {other: float((chosen[wanted == i] == j).mean()) for j, other in enumerate(MODES)}
             for i, mode in enumerate(MODES) if (wanted == i).any()}

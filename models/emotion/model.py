@@ -1,4 +1,4 @@
-"""MiniLM with a head for seven emotions, written out: 6 layers × 384, 12 heads, as BERT computes it.
+"""MiniLM with heads for seven emotions and for danger, written out: 6 layers × 384, 12 heads, as BERT computes it.
 
 Written out rather than taken from Transformers because (1) eager attention on short messages is about twice as fast on a
 CPU as its fused kernel, (2) dropout shared by a message's tokens costs next to nothing where per-token dropout took a
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from data import GOEMOTIONS, LABELS
 
 HIDDEN, HEADS, LAYERS, INNER, EPS = 384, 12, 6, 1536, 1e-12
+DANGER_HIDDEN, DANGER_CLASSES = 64, 3
 
 
 def shared_dropout(x: Tensor, p: float, training: bool) -> Tensor:
@@ -50,7 +51,8 @@ class Layer(nn.Module):
 
 
 class EmotionModel(nn.Module):
-    """Token ids → seven logits. `scale` and `bias` are the calibration, identity until `calibrate.py` fits them."""
+    """Token ids → seven logits of feelings and three of danger. `scale`, `bias` and `danger_bias` are the calibration, identity
+    until `calibrate.py` fits them."""
 
     def __init__(self, vocabulary: int = 30522, dropout: float = 0.1):
         super().__init__()
@@ -62,11 +64,14 @@ class EmotionModel(nn.Module):
         self.joint = nn.Linear(2 * HIDDEN, HIDDEN)
         self.classify = nn.Linear(HIDDEN, len(LABELS))
         self.classify_fine = nn.Linear(HIDDEN, len(GOEMOTIONS))
+        self.danger_joint = nn.Linear(2 * HIDDEN, DANGER_HIDDEN)
+        self.danger = nn.Linear(DANGER_HIDDEN, DANGER_CLASSES)
         self.register_buffer("scale", torch.ones(1))
         self.register_buffer("bias", torch.zeros(len(LABELS)))
+        self.register_buffer("danger_bias", torch.zeros(DANGER_CLASSES))
 
-    def features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """[batch, tokens] twice → [batch, 384]: mean and maximum over a message's tokens, joined."""
+    def pooled(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """[batch, tokens] twice → [batch, 768]: mean and maximum over a message's tokens."""
         tokens = input_ids.shape[1]
         x = self.norm(self.words(input_ids) + self.positions[:tokens])
         if self.training and torch.is_autocast_enabled("cpu"):
@@ -79,11 +84,21 @@ class EmotionModel(nn.Module):
         mask = mask[:, :, None]
         mean = (x * mask).sum(1) / mask.sum(1)
         largest = (x + (mask - 1.0) * 1e4).amax(1)
-        return torch.tanh(self.joint(torch.cat([mean, largest], dim=1)))
+        return torch.cat([mean, largest], dim=1)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Calibrated logits [batch, 7]: their softmax gives the probabilities that the thresholds act on."""
-        return self.classify(self.features(input_ids, attention_mask)) * self.scale + self.bias
+    def features(self, pooled: Tensor) -> Tensor:
+        """[batch, 768] → [batch, 384], what the heads for feelings see."""
+        return torch.tanh(self.joint(pooled))
+
+    def danger_logits(self, pooled: Tensor) -> Tensor:
+        """[batch, 768] → [batch, 3], in the order of `danger.CLASSES`, not calibrated."""
+        return self.danger(torch.tanh(self.danger_joint(pooled)))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Calibrated logits [batch, 7], whose softmax gives the probabilities that the thresholds act on, and [batch, 3], by whose
+        softmax danger is spoken of where it is likelier than none."""
+        pooled = self.pooled(input_ids, attention_mask)
+        return self.classify(self.features(pooled)) * self.scale + self.bias, self.danger_logits(pooled) + self.danger_bias
 
 
 def from_base(folder: Path, dropout: float = 0.1) -> EmotionModel:
@@ -107,6 +122,6 @@ def from_base(folder: Path, dropout: float = 0.1) -> EmotionModel:
         for kind in ("weight", "bias"):
             state[f"{new}.{kind}"] = weights[f"{old}.{kind}"]
     missing, unexpected = model.load_state_dict(state, strict=False)
-    fresh = ("joint.", "classify", "scale", "bias")
+    fresh = ("joint.", "classify", "scale", "bias", "danger")
     assert not unexpected and all(name.startswith(fresh) for name in missing), (missing, unexpected)
     return model

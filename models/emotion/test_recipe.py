@@ -182,7 +182,8 @@ class Network(unittest.TestCase):
         with torch.no_grad():
             alone = model(*pad([[101, 50, 60, 102]]))
             among = model(*pad([[101, 50, 60, 102], [101, *range(1, 30), 102]]))
-        torch.testing.assert_close(alone[0], among[0], atol=1e-5, rtol=0)
+        for ours, theirs in zip(alone, among):
+            torch.testing.assert_close(ours[0], theirs[0], atol=1e-5, rtol=0)
 
     def test_int8_rounds_to_within_a_step(self):
         values = np.random.default_rng(1).normal(size=(64, 32)).astype(np.float32)
@@ -196,6 +197,8 @@ class Artefact(unittest.TestCase):
         texts = ["ok", "i miss her so much", "what a day 😊", "x" * 500, ""] + [c["text"] for c in read_cases()[:40]]
         alone = np.concatenate([scorer.probabilities([text]) for text in texts])
         np.testing.assert_allclose(scorer.probabilities(texts, batch=64), alone, atol=1e-5)
+        alone = np.concatenate([scorer.run([text], "danger") for text in texts])
+        np.testing.assert_allclose(scorer.run(texts, "danger", batch=64), alone, atol=1e-4)
 
     def test_no_behaviour_case_is_near_a_training_example(self):
         self.assertEqual(overlap.near_duplicates(overlap.texts("behaviour.jsonl"), overlap.written()), [])

@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import data
 import checkpoint
+import danger
+import data
 import precision
 from augment import chat_style
 from data import LABELS, MODES, Example
@@ -28,7 +29,7 @@ from metrics import summarize
 from model import EmotionModel, from_base
 from tokenizer import build_tokenizer, write_emoji_rows
 
-SOURCES = ("goemotions", "xed", "brighter", "written", "dialogues")
+SOURCES = ("goemotions", "xed", "brighter", "written", "dialogues", "danger")
 
 
 @dataclass
@@ -53,13 +54,15 @@ class Recipe:
     xed_weight: float = 0.5
     written_repeats: int = 3
     dialogue_repeats: int = 1
+    danger_repeats: int = 3
+    danger_weight: float = 1.0
     precision: str = "f32"
 
 
 STAGES = {
     "learn": Recipe(),
     "finish": Recipe(seed=2, epochs=1, rate=8e-5, head_rate=3e-4, average=0.995, written_repeats=6,
-                     dialogue_repeats=2),
+                     dialogue_repeats=2, danger_repeats=4),
 }
 """The shipped recipe: two epochs from MiniLM, then a gentle one from their averaged weights, with more of the chat lines.
 The run's result is the mean of both stages' weights."""
@@ -119,7 +122,8 @@ class Trainer:
             self.model.load_state_dict(weights)
         self.model.words.weight.requires_grad_(False)
         self.prior = nn.Parameter(torch.zeros(len(SOURCES), len(LABELS), device=device))
-        self.rows = data.training_set(recipe.written_repeats, recipe.dialogue_repeats)
+        self.rows = danger.without_danger(data.training_set(recipe.written_repeats, recipe.dialogue_repeats))
+        self.rows += danger.training_rows() * recipe.danger_repeats
         self.digest = data.digest(self.rows)
         self.dev = data.goemotions("dev")
         self.loss = Loss(recipe, self.rows, self.device)
@@ -145,7 +149,7 @@ class Trainer:
                 continue
             depth = int(name.split(".")[1]) if name.startswith("layers.") else -1
             rate = r.rate * r.layer_decay ** (5 - depth)
-            if name.startswith(("joint", "classify", "prior")):
+            if name.startswith(("joint", "classify", "danger", "prior")):
                 rate = r.head_rate
             decay = r.weight_decay if parameter.ndim > 1 and name != "prior" else 0.0
             groups.append({"params": [parameter], "lr": rate, "peak": rate, "weight_decay": decay})
@@ -193,10 +197,12 @@ class Trainer:
             group["lr"] = group["peak"] * rise * (1.0 - progress)
         input_ids, mask = pad(ids)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-            features = self.model.features(input_ids.to(self.device), mask.to(self.device))
+            pooled = self.model.pooled(input_ids.to(self.device), mask.to(self.device))
+            features = self.model.features(pooled)
         features = features.float()
         sources = torch.tensor([SOURCES.index(row.source) for row in rows], device=self.device)
         loss = self.loss(self.model.classify(features) + self.prior[sources], self.model.classify_fine(features), rows)
+        loss = loss + self.loss.of_danger(self.model.danger_logits(pooled.float()), rows)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0, foreach=True)
@@ -214,7 +220,7 @@ class Trainer:
         model = EmotionModel()
         model.load_state_dict(self.average)
         test = data.single_label("dev", self.dev)
-        logits = predict(model, self.tokenizer, test.texts)
+        logits, _ = predict(model, self.tokenizer, test.texts)
         summary = summarize(torch.softmax(logits, 1).numpy(), np.array(test.gold))
         print(f"epoch {epoch + 1} dev: " + " ".join(f"{k} {v:.4f}" for k, v in summary.items() if isinstance(v, float)),
               flush=True)
@@ -244,7 +250,7 @@ class Trainer:
 
 
 class Loss:
-    """Cross-entropy over the seven labels and over the three modes they add up to, and GoEmotions' own 28 labels beside.
+    """Cross-entropy over the seven labels and over the three modes they add up to, and beside them GoEmotions' own 28 labels and danger.
 
     Rare labels weigh more (their frequency to the power `-balance`); corpora that are further from chat weigh less.
     """
@@ -268,13 +274,19 @@ class Loss:
         loss = -(smooth * self.label_weights * log_p).sum(1)
         mode_p = (log_p.exp() @ self.to_mode).clamp_min(1e-6)
         loss = loss + r.mode_weight * -((smooth @ self.to_mode) * mode_p.log()).sum(1)
-        loss = (loss * weight).sum() / weight.sum()
+        loss = (loss * weight).sum() / weight.sum().clamp_min(1.0)
         fine = [i for i, row in enumerate(rows) if row.fine is not None]
         if fine:
             wanted = torch.from_numpy(np.stack([rows[i].fine for i in fine])).to(self.device)
             bce = nn.functional.binary_cross_entropy_with_logits(fine_logits[fine], wanted, reduction="none")
             loss = loss + r.fine_weight * bce.sum(1).sum() / len(rows)
         return loss
+
+    def of_danger(self, logits: Tensor, rows: list[Example]) -> Tensor:
+        """Cross-entropy over `danger.CLASSES` of those messages that somebody looked at, spread over all rows of the batch."""
+        wanted = torch.tensor([row.danger for row in rows], device=self.device)
+        loss = nn.functional.cross_entropy(logits, wanted, ignore_index=danger.UNREAD, reduction="sum")
+        return self.recipe.danger_weight * loss / len(rows)
 
 
 def pad(ids: list[list[int]]) -> tuple[Tensor, Tensor]:
@@ -286,16 +298,16 @@ def pad(ids: list[list[int]]) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def predict(model: EmotionModel, tokenizer, texts: list[str], batch: int = 64) -> Tensor:
-    """Logits [texts, 7], computed by groups of like length."""
+def predict(model: EmotionModel, tokenizer, texts: list[str], batch: int = 64) -> tuple[Tensor, Tensor]:
+    """Logits [texts, 7] of feelings and [texts, 3] of danger, computed by groups of like length."""
     model.eval()
     ids = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    logits = torch.empty(len(texts), len(LABELS))
+    logits, of_danger = torch.empty(len(texts), len(LABELS)), torch.empty(len(texts), len(danger.CLASSES))
     for at in range(0, len(order), batch):
         part = order[at:at + batch]
-        logits[part] = model(*pad([ids[i] for i in part]))
-    return logits
+        logits[part], of_danger[part] = model(*pad([ids[i] for i in part]))
+    return logits, of_danger
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 //! The emotion scorer: a text classifier in ONNX, run by ONNX Runtime on a thread of its own.
 //!
 //! Any classifier fits whose folder holds `model.onnx` (inputs `input_ids`, `attention_mask` and perhaps `token_type_ids`,
-//! output: one logit a label), `tokenizer.json` and `config.json` with `id2label`. Everything that can be wrong with such a
+//! output: one logit a label), `tokenizer.json` and `config.json` with `id2label`. A second output `danger`, whose classes
+//! `config.json` names, is read where there is one. Everything that can be wrong with such a
 //! folder, or with ONNX Runtime's library, is found by [`OnnxScorer::start`]; after that a failure is a value, and the
 //! conversation goes on without a score.
 
@@ -19,7 +20,7 @@ use std::{
 use async_trait::async_trait;
 use friend_actors::{
     ports::{ScoreError, Scorer},
-    types::{Label, Scores},
+    types::{Label, Reading},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -111,7 +112,7 @@ pub enum OnnxError {
 /// One call on its way to the thread.
 struct Job {
     texts: Vec<String>,
-    reply: oneshot::Sender<Result<Vec<Scores>, ScoreError>>,
+    reply: oneshot::Sender<Result<Vec<Reading>, ScoreError>>,
 }
 
 /// The port, for real. Dropping it ends its thread.
@@ -176,7 +177,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 
 #[async_trait]
 impl Scorer for OnnxScorer {
-    async fn score(&self, texts: Vec<String>) -> Result<Vec<Scores>, ScoreError> {
+    async fn score(&self, texts: Vec<String>) -> Result<Vec<Reading>, ScoreError> {
         let (reply, answer) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or(ScoreError::Stopped)?;
         jobs.try_send(Job { texts, reply }).map_err(|error| match error {
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn a_panic_over_a_message_is_a_failure_that_does_not_quote_it() {
         let message = "my heartbroken words";
-        let failure = caught::<Vec<Scores>>(|| panic!("byte 3 is no boundary of {message:?}")).unwrap_err();
+        let failure = caught::<Vec<Reading>>(|| panic!("byte 3 is no boundary of {message:?}")).unwrap_err();
         assert!(matches!(failure, ScoreError::Model(_)), "{failure}");
         assert!(!format!("{failure} {failure:?}").contains("heartbroken"), "{failure}");
         assert_eq!(caught(|| Ok(1)), Ok(1));

@@ -163,6 +163,10 @@ sections! {
         answer_other: String = safety::ANSWER_OTHER.to_owned();
         /// More regular expressions (Rust's syntax, case ignored) that say so, for languages other than English.
         patterns: Vec<String> = Vec::new();
+        /// How sure the emotion model must be, 0 to 1, that a message speaks of it without saying so plainly; 1 leaves that to the
+        /// words alone. The shipped model is set for the default: elsewhere the number is no share of anything. A model that was not
+        /// taught to hear it is not asked.
+        danger_above: f32 = safety::DANGER_ABOVE, 0.0..=1.0;
     }
 
     /// The log. It never holds message text.

@@ -1,4 +1,4 @@
-//! A scorer in memory: feels what a message names.
+//! A scorer in memory: feels what a message names, and hears danger where it is told to.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::ports::{ScoreError, Scorer};
-use crate::types::{Label, Scores};
+use crate::types::{Danger, Label, Reading, Scores};
 
 /// Nine tenths of the first emotion whose name stands in the text ("joy", "anger"), else neutral.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub struct FakeScorer {
 struct State {
     delay: Duration,
     broken: bool,
+    dangers: Vec<(String, Danger)>,
+    deaf_above: Option<usize>,
 }
 
 impl FakeScorer {
@@ -35,17 +37,33 @@ impl FakeScorer {
     pub fn broken(&self, broken: bool) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).broken = broken;
     }
+
+    /// From now on it hears this in messages that hold these words.
+    pub fn hears(&self, words: &str, danger: Danger) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.dangers.push((words.to_owned(), danger));
+    }
+
+    /// From now on it hears nothing in messages of more characters.
+    pub fn hears_only_short(&self, most_chars: usize) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).deaf_above = Some(most_chars);
+    }
 }
 
 #[async_trait]
 impl Scorer for FakeScorer {
-    async fn score(&self, texts: Vec<String>) -> Result<Vec<Scores>, ScoreError> {
+    async fn score(&self, texts: Vec<String>) -> Result<Vec<Reading>, ScoreError> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
         tokio::time::sleep(state.delay).await;
         if state.broken {
             return Err(ScoreError::Model("it is broken on purpose".to_owned()));
         }
-        Ok(texts.iter().map(|text| feel(text)).collect())
+        let is_heard = |text: &str| state.deaf_above.is_none_or(|most| text.chars().count() <= most);
+        let danger = |text: &String| {
+            let mut known = state.dangers.iter().filter(|(words, _)| is_heard(text) && text.contains(words));
+            known.next().map(|(_, danger)| *danger)
+        };
+        Ok(texts.iter().map(|text| Reading { scores: feel(text), danger: danger(text) }).collect())
     }
 }
 

@@ -7,7 +7,7 @@
 //! - farewells that could be anybody's: "Take care of yourself. I won't be here tomorrow";
 //! - a key word misspelt as another word ("i want to dei"), and every language but English.
 //!
-//! All of these would take many harmless messages with them. They go to the model.
+//! All of these would take many harmless messages with them. They are left to the classifier: tests/onnx.rs says how much it hears.
 
 use super::*;
 

@@ -2,21 +2,25 @@
 
 use std::{
     path::{Path, PathBuf},
+    slice::ChunksExact,
     sync::Mutex,
 };
 
-use friend_actors::{ports::ScoreError, types::Scores};
+use friend_actors::{
+    ports::ScoreError,
+    types::{Danger, Reading, Scores},
+};
 use friend_gguf::llama::NO_TELEMETRY;
 use ort::{
     environment::Environment,
-    session::{Session, builder::GraphOptimizationLevel},
+    session::{Session, SessionOutputs, builder::GraphOptimizationLevel},
     value::{Tensor, TensorElementType, ValueType},
 };
 
 use super::{
     OnnxConfig, OnnxError,
     encoder::{Encoder, runs},
-    labels::Columns,
+    labels::{Columns, hears_danger, softmax},
 };
 
 /// A classifier that is loaded, checked and tried. Lives on one thread.
@@ -27,6 +31,7 @@ pub struct Classifier {
     /// Older BERTs want to know which of two sentences a token belongs to; here all belong to the first.
     wants_token_types: bool,
     output: String,
+    hears_danger: bool,
 }
 
 impl Classifier {
@@ -43,7 +48,11 @@ impl Classifier {
         let shape = |why: String| OnnxError::Shape { file: file.clone(), why };
         let wants_token_types = check_inputs(&session).map_err(shape)?;
         let output = choose_output(&session).map_err(shape)?;
-        let mut classifier = Self { encoder, columns, session, wants_token_types, output };
+        let hears_danger = hears_danger(&config.model_dir.join("config.json"))?;
+        if hears_danger && !session.outputs().iter().any(|output| output.name() == DANGER) {
+            return Err(shape(format!("its config.json tells of an output {DANGER}, which it does not have")));
+        }
+        let mut classifier = Self { encoder, columns, session, wants_token_types, output, hears_danger };
         let tried = classifier.score(&["hello".to_owned(), "a message that is a little longer".to_owned()]);
         tried.map_err(|error| shape(format!("a first try failed: {error}")))?;
         Ok(classifier)
@@ -53,23 +62,23 @@ impl Classifier {
     ///
     /// # Errors
     /// [`ScoreError::Model`] if ONNX Runtime fails or the numbers make no sense.
-    pub fn score(&mut self, texts: &[String]) -> Result<Vec<Scores>, ScoreError> {
+    pub fn score(&mut self, texts: &[String]) -> Result<Vec<Reading>, ScoreError> {
         let rows = texts.iter().map(|text| self.encoder.encode(text)).collect::<Result<Vec<_>, _>>()?;
         let lengths: Vec<usize> = rows.iter().map(Vec::len).collect();
         let (order, runs) = runs(&lengths);
-        let mut scores = vec![Scores::NEUTRAL; texts.len()];
+        let mut readings = vec![Reading { scores: Scores::NEUTRAL, danger: None }; texts.len()];
         for run in runs {
             let members = &order[run];
             let batch: Vec<&[i64]> = members.iter().map(|&index| rows[index].as_slice()).collect();
-            for (&index, scored) in members.iter().zip(self.run(&batch)?) {
-                scores[index] = scored;
+            for (&index, reading) in members.iter().zip(self.run(&batch)?) {
+                readings[index] = reading;
             }
         }
-        Ok(scores)
+        Ok(readings)
     }
 
     /// One run: rows of token ids, padded to the longest, through the graph.
-    fn run(&mut self, rows: &[&[i64]]) -> Result<Vec<Scores>, ScoreError> {
+    fn run(&mut self, rows: &[&[i64]]) -> Result<Vec<Reading>, ScoreError> {
         let failed = |error: ort::Error| ScoreError::Model(error.to_string());
         let width = rows.iter().map(|row| row.len()).max().unwrap_or(0);
         let mut ids = Vec::with_capacity(rows.len() * width);
@@ -85,15 +94,38 @@ impl Classifier {
             inputs.push(("token_type_ids", tensor(vec![0; rows.len() * width])?));
         }
         let outputs = self.session.run(inputs).map_err(failed)?;
-        let (shape, logits) = outputs[self.output.as_str()].try_extract_tensor::<f32>().map_err(failed)?;
-        let count = self.columns.count();
-        if **shape != [rows.len() as i64, count as i64] {
-            let wanted = format!("[{}, {count}]", rows.len());
-            return Err(ScoreError::Model(format!("{} has the shape {shape:?}, not {wanted}", self.output)));
+        let no_number = || ScoreError::Model("a logit is not a finite number".to_owned());
+        let logits = matrix(&outputs, &self.output, rows.len(), self.columns.count())?;
+        let scored = logits.map(|row| self.columns.scores(row)).collect::<Option<Vec<_>>>().ok_or_else(no_number)?;
+        let mut readings: Vec<_> = scored.into_iter().map(|scores| Reading { scores, danger: None }).collect();
+        if self.hears_danger {
+            for (reading, row) in readings.iter_mut().zip(matrix(&outputs, DANGER, rows.len(), 3)?) {
+                let [_, themselves, someone_else] = softmax(row).ok_or_else(no_number)?[..] else {
+                    return Err(no_number());
+                };
+                reading.danger = Some(Danger { themselves, someone_else });
+            }
         }
-        let scored = logits.chunks_exact(count).map(|row| self.columns.scores(row));
-        scored.collect::<Option<_>>().ok_or_else(|| ScoreError::Model("a logit is not a finite number".to_owned()))
+        Ok(readings)
     }
+}
+
+/// The output beside the labels' that tells of danger, in the order that [`hears_danger`] checks.
+const DANGER: &str = "danger";
+
+/// The rows of an output that is to have so many, of so many logits.
+fn matrix<'a>(
+    outputs: &'a SessionOutputs<'_>,
+    name: &str,
+    rows: usize,
+    columns: usize,
+) -> Result<ChunksExact<'a, f32>, ScoreError> {
+    let failed = |error: ort::Error| ScoreError::Model(error.to_string());
+    let (shape, values) = outputs[name].try_extract_tensor::<f32>().map_err(failed)?;
+    if **shape != [rows as i64, columns as i64] {
+        return Err(ScoreError::Model(format!("{name} has the shape {shape:?}, not [{rows}, {columns}]")));
+    }
+    Ok(values.chunks_exact(columns))
 }
 
 /// The process's ONNX Runtime. It can be loaded only once, so the first scorer's library serves all.
@@ -172,7 +204,7 @@ fn check_inputs(session: &Session) -> Result<bool, String> {
     Ok(names.contains(&KNOWN[2]))
 }
 
-/// The output with the logits: the one of that name, or the only one.
+/// The output with the labels' logits: the one of that name, or the only one.
 fn choose_output(session: &Session) -> Result<String, String> {
     let names: Vec<&str> = session.outputs().iter().map(ort::value::Outlet::name).collect();
     match names.as_slice() {

@@ -17,6 +17,32 @@ pub struct Columns(Vec<Label>);
 struct ModelConfig {
     id2label: BTreeMap<String, String>,
     problem_type: Option<String>,
+    /// The classes of the output beside, where the model was taught to hear danger.
+    danger: Option<Vec<String>>,
+}
+
+impl ModelConfig {
+    fn read(file: &Path) -> Result<Self, OnnxError> {
+        let damaged = |why: String| OnnxError::File { file: file.to_owned(), why };
+        let text = std::fs::read_to_string(file).map_err(|error| damaged(error.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))
+    }
+}
+
+/// The classes of danger, in the order in which a model that hears it is to give them.
+const DANGER_CLASSES: [&str; 3] = ["nobody", "themselves", "someone_else"];
+
+/// Whether a model tells of danger, by its `config.json`.
+///
+/// # Errors
+/// [`OnnxError::File`] if that cannot be read, [`OnnxError::Shape`] for other classes than those that are known here.
+pub fn hears_danger(file: &Path) -> Result<bool, OnnxError> {
+    let Some(classes) = ModelConfig::read(file)?.danger else { return Ok(false) };
+    if classes != DANGER_CLASSES {
+        let why = format!("its classes of danger are {}, not {}", classes.join(", "), DANGER_CLASSES.join(", "));
+        return Err(OnnxError::Shape { file: file.to_owned(), why });
+    }
+    Ok(true)
 }
 
 impl Columns {
@@ -26,9 +52,7 @@ impl Columns {
     /// [`OnnxError::File`] if it cannot be read; [`OnnxError::Labels`] for a label without a meaning, a mapping whose label
     /// the model does not have, or ids that are not 0, 1, 2…; [`OnnxError::Shape`] for a multi-label model.
     pub fn read(file: &Path, map: &BTreeMap<String, Label>) -> Result<Self, OnnxError> {
-        let damaged = |why: String| OnnxError::File { file: file.to_owned(), why };
-        let text = std::fs::read_to_string(file).map_err(|error| damaged(error.to_string()))?;
-        let config: ModelConfig = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        let config = ModelConfig::read(file)?;
         if config.problem_type.as_deref() == Some("multi_label_classification") {
             let why =
                 "it scores each label for itself (multi_label_classification); one that chooses among labels is needed";
@@ -66,17 +90,23 @@ impl Columns {
     /// One row of logits as probabilities of our labels (softmax, then the sum of what means the same).
     /// `None` if a logit is not finite.
     pub fn scores(&self, logits: &[f32]) -> Option<Scores> {
-        if logits.len() != self.0.len() || logits.iter().any(|logit| !logit.is_finite()) {
+        if logits.len() != self.0.len() {
             return None;
         }
-        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let total: f32 = logits.iter().map(|logit| (logit - largest).exp()).sum();
         let mut scores = Scores([0.0; 7]);
-        for (&label, logit) in self.0.iter().zip(logits) {
-            scores.0[label as usize] += (logit - largest).exp() / total;
+        for (&label, probability) in self.0.iter().zip(softmax(logits)?) {
+            scores.0[label as usize] += probability;
         }
         Some(scores)
     }
+}
+
+/// Logits as probabilities. `None` if one is not finite.
+pub fn softmax(logits: &[f32]) -> Option<Vec<f32>> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
+    let total: f32 = powers.iter().sum();
+    logits.iter().all(|logit| logit.is_finite()).then(|| powers.into_iter().map(|power| power / total).collect())
 }
 
 fn listed(words: impl Iterator<Item = String>) -> String {

@@ -3,7 +3,8 @@
 use super::*;
 use crate::ports::{Change, Store as _};
 use crate::reception::FLIRT_YES;
-use crate::types::Label;
+use crate::safety::Concern;
+use crate::types::{Danger, Label, Media};
 
 const DANGER: &str = "i want to die";
 
@@ -123,4 +124,78 @@ fn who_asks_for_a_bot_beside_something_sad_reads_the_truth_and_an_answer() {
         assert_eq!(world.turns(ANN), [person("my mum died. are you even real?"), friend(&said)]);
         assert!(world.engine.requests()[0].prompt.text().ends_with("Person: my mum died.\nYou:"));
     });
+}
+
+/// What only the classifier hears.
+const HINT: &str = "it will all be quiet soon";
+const HEARD: Danger = Danger { themselves: 0.7, someone_else: 0.1 };
+
+#[test]
+fn veiled_words_are_answered_with_care_and_in_a_talk_never_twice_with_the_same() {
+    in_virtual_time(|| async {
+        let (world, safety) = (World::open(), Safety::default());
+        world.scorer.hears(HINT, HEARD);
+        for _ in 0..5 {
+            world.talk(ANN, HINT).await;
+        }
+        let listens = || format!("re: {HINT}");
+        let said = [safety.answer.clone(), safety.answer_again, listens(), listens(), listens()];
+        assert_eq!(world.read(ANN), said, "it may be mistaken: then the friend listens");
+        assert_eq!(world.modes(ANN), ["FIX", "FIX", "FIX"]);
+        assert_eq!(world.turns(ANN)[..2], [person(HINT), friend(&safety.answer)]);
+    });
+}
+
+#[test]
+fn veiled_words_of_someone_else_are_told_from_ones_own() {
+    in_virtual_time(|| async {
+        let (world, safety) = (World::open(), Safety::default());
+        world.scorer.hears(HINT, Danger { themselves: 0.2, someone_else: 0.6 });
+        world.talk(ANN, &format!("my brother says {HINT}")).await;
+        world.scorer.broken(true);
+        world.talk(BEN, HINT).await;
+        assert_eq!(world.read(ANN), [safety.answer_other]);
+        assert_eq!(world.read(BEN), [format!("re: {HINT}")], "who is not heard is answered");
+    });
+}
+
+#[test]
+fn veiled_words_are_heard_wherever_they_stand() {
+    let text = |text: &str| Event::Text { text: text.to_owned() };
+    let command = |name: &str, args: &str| Event::Command { name: name.to_owned(), args: args.to_owned() };
+    let photo = Event::Media { media: Media::Photo, caption: Some(HINT.to_owned()), album: None };
+    for events in [
+        vec![text(HINT), command("stop", "")],
+        vec![text(HINT), command("reset", "")],
+        vec![text("hi"), text(HINT), text("what a day")],
+        vec![text(&format!("{HINT}. are you a bot?"))],
+        vec![command("remember", HINT)],
+        vec![Event::Edited { text: HINT.to_owned() }],
+        vec![photo],
+    ] {
+        in_virtual_time(|| async {
+            let world = World::open();
+            // In so many words more it would not be heard.
+            world.scorer.hears(HINT, HEARD);
+            world.scorer.hears_only_short(HINT.len() + 20);
+            events.iter().for_each(|event| world.does(ANN, event.clone()));
+            pass_s(10).await;
+            assert_eq!(world.read(ANN)[0], Safety::default().answer, "{events:?}");
+            assert!(world.engine.requests().is_empty(), "{events:?}");
+        });
+    }
+}
+
+#[test]
+fn how_sure_the_classifier_must_be_is_the_operators_choice() {
+    let heard = |safety: Safety, themselves, someone_else| safety.heard(Some(Danger { themselves, someone_else }));
+    assert_eq!(heard(Safety::default(), 0.3, 0.3), Some(Concern::Themselves), "that it is anybody counts");
+    assert_eq!(heard(Safety::default(), 0.2, 0.3), None);
+    assert_eq!(heard(Safety::default(), 0.2, 0.4), Some(Concern::SomeoneElse));
+    for safety in [Safety { danger_above: 1.0, ..Safety::default() }, Safety { enabled: false, ..Safety::default() }] {
+        assert_eq!(heard(safety, 0.9, 0.1), None);
+    }
+    assert_eq!(Safety::default().heard(None), None, "no classifier");
+    let rounded = Danger { themselves: 0.6, someone_else: 0.400_000_04 };
+    assert_eq!(rounded.total(), 1.0);
 }
