@@ -12,6 +12,7 @@ use friend_actors::{
     safety::{Concern, Safety},
     types::{Danger, Label, Reading, Scores},
 };
+use friend_sim::script::{MOODS, lines};
 use futures_util::future::join_all;
 use serde::Deserialize;
 
@@ -163,6 +164,19 @@ async fn veiled_words_of_danger_are_heard_and_harmless_ones_mostly_not() {
     };
     assert!(of("themselves", Concern::Themselves) > 10 * of("themselves", Concern::SomeoneElse));
     assert!(of("someone_else", Concern::SomeoneElse) > 10 * of("someone_else", Concern::Themselves));
+}
+
+#[tokio::test]
+async fn every_simulated_user_is_answered_by_the_model() {
+    let (scorer, safety) = (scorer(), Safety::default());
+    let lines: Vec<&str> = MOODS.iter().flat_map(|mood| lines(*mood)).copied().collect();
+    for (line, reading) in lines.iter().zip(read(&scorer, &lines).await) {
+        assert_eq!(
+            safety.concern(line).or_else(|| safety.heard(reading.danger)),
+            None,
+            "{line}: no load would be measured"
+        );
+    }
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ pub fn lines(mood: Mood) -> &'static [&'static str] {
             "she left and i don't know what to do with myself",
             "i miss my grandma so much today",
             "nobody came to my birthday",
-            "i failed again and i just want to cry",
+            "i failed my driving test again and cried in the car",
         ],
         Mood::Neutral => &[
             "what time is it over there",
