@@ -15,7 +15,7 @@ from dataset.problem import Problem
 CLASSES = ("nobody", "themselves", "someone_else")
 UNREAD = -1
 SUSPECT = re.compile(
-    r"\b(kill\w*|kms|kys|suicid\w*|unaliv\w*|di(e|ed|es|ying)|dying|dead|death|hang(ing|ed)? (my|him|her|them)sel\w+|(hurt|harm)(ing|s)? (my|him|her)self|"
+    r"\b(kill\w*|kms|kys|suicid\w*|unaliv\w*|di(e|ed|es)|dying|dead|death|hang(ing|ed)? (my|him|her|them)sel\w+|(hurt|harm)(ing|s)? (my|him|her)self|"
     r"self.?harm\w*|cut(s|ting)?|slit\w*|wrists?|razors?|blades?|noose|overdos\w*|pills?|jump\w*|bridge|wak(e|ing) up|alive|exist\w*|liv(e|ing)|my life|"
     r"born|end it|end(ing)? (my|her|his|everything|all)|be (here|gone|around)|wasn'?t here|if i'?m gone|disappear\w*|vanish\w*|goodbye|burden|better off|"
     r"no (point|reason|way out|will)|(can'?t|cannot) (do|take|go on)|give up|giving up|tired of (life|living|everything)|worthless|miss me|without me)\b",

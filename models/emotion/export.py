@@ -1,8 +1,8 @@
 """Turns a calibrated run into the artefact that ships: `python export.py runs/1 --to .`
 
 `model.onnx`: `input_ids`, `attention_mask` (int64, [batch, sequence], both dynamic) → `logits` (float, [batch, 7]), whose
-softmax gives calibrated probabilities, and `danger` (float, [batch, 3]), logits in the order that config.json tells. Weights are 8-bit integers with one scale an output channel (one a row for the word
-embeddings); activations stay float. Standard operators only (opset 18), and no result depends on what else is in the batch:
+softmax gives calibrated probabilities, and `danger` (float, [batch, 3]), logits in the order that config.json tells. Weights are
+8-bit integers with one scale an output channel (one a row for the word embeddings); activations stay float. Standard operators only (opset 18), and no result depends on what else is in the batch:
 quantising activations by the batch's own range saves a little time and changes 3 modes in 100 with the company a message
 keeps.
 """
