@@ -68,6 +68,7 @@ impl Desk {
             profile.mood = Some(Mood { scores, weight: 1.0 });
             profile.mode = Some(rules.negative_mode.clone());
             (profile.last_scores, profile.grounds) = (None, None);
+            profile.cared_at_ms = Some(now_ms());
         });
         Change { turns, out: self.say(answer).out, ..changed }
     }
@@ -108,9 +109,11 @@ impl Desk {
         self.answers_since_care(chat) == Some(0)
     }
 
-    /// Whether danger was spoken of in this talk.
+    /// Whether danger was spoken of in this talk, though a lively one has left those turns behind, or /reset has.
     pub(crate) fn has_cared(&self, chat: &Chat<'_>) -> bool {
-        self.answers_since_care(chat).is_some()
+        let lately = chat.state.profile.cared_at_ms.is_some_and(|at_ms| now_ms() - at_ms < TALK_MS);
+        // Rows of before that was kept tell it by their turns.
+        lately || self.answers_since_care(chat).is_some()
     }
 
     /// Whether that was so lately that it is still what matters.

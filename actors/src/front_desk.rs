@@ -48,8 +48,8 @@ impl Desk {
         Ok(match name {
             "start" | "reset" => {
                 // What was asked for by a button or a command is taken back in the same way.
-                let Profile { flirt, facts, .. } = chat.state.profile.clone();
-                let profile = Some(Profile { flirt, facts, ..Profile::default() });
+                let Profile { flirt, facts, cared_at_ms, .. } = chat.state.profile.clone();
+                let profile = Some(Profile { flirt, facts, cared_at_ms, ..Profile::default() });
                 let said = if name == "start" { &texts.greeting } else { &texts.started_over };
                 Change { reset: true, profile, ..self.say(said) }
             }

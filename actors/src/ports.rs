@@ -146,8 +146,9 @@ pub trait Store: Send + Sync {
     /// The chat's oldest outbox row that is not sent.
     async fn next_out(&self, bot: i64, chat: ChatId) -> Result<Option<OutRow>, StoreError>;
 
-    /// Moves an outbox row to another state, and counts its [`OutRow::attempts`].
-    async fn mark(&self, row: i64, state: OutState) -> Result<(), StoreError>;
+    /// Moves an outbox row to another state, and counts its [`OutRow::attempts`]. False where there is no such row any more:
+    /// it was erased, and must not be sent.
+    async fn mark(&self, row: i64, state: OutState) -> Result<bool, StoreError>;
 
     /// Moves a chat's rows to its new id, after a group became a supergroup.
     async fn migrate(&self, bot: i64, from: ChatId, to: ChatId) -> Result<(), StoreError>;

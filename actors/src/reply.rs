@@ -20,6 +20,12 @@ pub fn preview(text: &str) -> &str {
 
 /// Up to the end of the last whole sentence; all of it if there is none.
 fn whole(text: &str) -> &str {
+    let kept = whole_sentences(text);
+    if kept.is_empty() { text } else { kept }
+}
+
+/// Up to the end of the last whole sentence; nothing if there is none.
+pub fn whole_sentences(text: &str) -> &str {
     let ends = |sentence: &&str| {
         let closed = sentence.trim_end().trim_end_matches(['"', '\'', '”', '’', ')', '*', '_']);
         closed.ends_with(['.', '!', '?', '…', '。', '！', '？']) || closed.chars().last().is_some_and(is_pictograph)
@@ -30,7 +36,7 @@ fn whole(text: &str) -> &str {
             kept = start + sentence.len();
         }
     }
-    if kept == 0 { text } else { text[..kept].trim_end() }
+    text[..kept].trim_end()
 }
 
 /// White space, and characters that only join, direct or vary others.

@@ -258,6 +258,8 @@ pub struct Profile {
     pub grounds: Option<Grounds>,
     /// What the person asked the friend to keep in mind, oldest first.
     pub facts: Vec<Fact>,
+    /// When danger was last answered, in Unix milliseconds: turns are forgotten sooner than this may be.
+    pub cared_at_ms: Option<i64>,
 }
 
 /// What the choice of a mode stood on.

@@ -136,7 +136,7 @@ impl Store for SqliteStore {
         self.read(move |db| queries::next_out(db, bot, chat)).await
     }
 
-    async fn mark(&self, row: i64, state: OutState) -> Result<(), StoreError> {
+    async fn mark(&self, row: i64, state: OutState) -> Result<bool, StoreError> {
         self.write(move |db| queries::mark(db, row, state)).await
     }
 

@@ -175,7 +175,7 @@ async fn parts_leave_in_order_and_count_their_attempts(store: &dyn Store, bot: i
     store.mark(first.id, OutState::Pending).await.unwrap();
     assert_eq!(next(ann).await.map(|row| (row.state, row.attempts)), Some((OutState::Pending, 0)));
     store.mark(first.id, OutState::Sending).await.unwrap();
-    store.mark(first.id, OutState::Sending).await.unwrap();
+    assert_eq!(store.mark(first.id, OutState::Sending).await, Ok(true));
     assert_eq!(next(ann).await.map(|row| row.attempts), Some(2));
 
     store.mark(first.id, OutState::Sent).await.unwrap();
@@ -187,7 +187,8 @@ async fn parts_leave_in_order_and_count_their_attempts(store: &dyn Store, bot: i
     store.mark(third.id, OutState::Ambiguous).await.unwrap();
     assert_eq!(next(ben).await.map(|row| row.outgoing), Some(outgoing("4")));
     assert_eq!(store.unsent(bot).await, Ok(vec![ben]));
-    assert_eq!(store.mark(i64::MAX, OutState::Sent).await, Ok(()), "an erased row needs no mark");
+    assert_eq!(store.mark(i64::MAX, OutState::Sent).await, Ok(false), "an erased row needs no mark");
+    assert_eq!(store.mark(i64::MAX, OutState::Sending).await, Ok(false), "and is told of");
 }
 
 async fn a_group_keeps_its_conversation_when_its_id_changes(store: &dyn Store, bot: i64) {
@@ -249,7 +250,7 @@ async fn an_erased_chat_leaves_only_the_keys_of_its_updates(store: &dyn Store, b
     assert!(!store.export(bot, ann).await.unwrap().to_string().contains("secret"));
     assert_eq!(words(&store.pending(bot, ann, 10).await.unwrap()), ["hello again"], "it was written afterwards");
     assert_eq!(store.unsent(bot).await, Ok(vec![]));
-    assert_eq!(store.mark(on_its_way.id, OutState::Sent).await, Ok(()));
+    assert_eq!(store.mark(on_its_way.id, OutState::Sent).await, Ok(false));
     assert_eq!(store.ingest(bot, batch).await, Ok(vec![]), "nothing erased comes back");
 
     // The owner that erased can still say so.

@@ -26,6 +26,8 @@ pub enum Play {
     Refuse(SubmitError),
     /// Takes it and fails.
     Fail(GenerateError),
+    /// Says these words, and then its time is up.
+    Expire(String),
     /// Takes it and ends without an outcome, as an engine does whose thread dies.
     Vanish,
 }
@@ -162,8 +164,9 @@ struct Job {
 
 impl Job {
     async fn run(self, play: Play) -> Option<Result<Completion, GenerateError>> {
+        let expires = matches!(play, Play::Expire(_));
         let said = match play {
-            Play::Say(said) => said,
+            Play::Say(said) | Play::Expire(said) => said,
             Play::Fail(error) => return Some(Err(error)),
             Play::Vanish | Play::Refuse(_) => return None,
         };
@@ -174,6 +177,9 @@ impl Job {
                 return Some(Err(GenerateError::Cancelled));
             }
             new_tokens += 1;
+        }
+        if expires {
+            return Some(Err(GenerateError::Expired));
         }
         let usage = Usage { new_tokens, ..Usage::default() };
         Some(Ok(Completion { text: said, finish: Finish::Stop, usage }))

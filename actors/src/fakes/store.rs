@@ -195,8 +195,8 @@ impl State {
         Ok(())
     }
 
-    fn mark(&mut self, row: i64, to: OutState) {
-        let Some((_, found)) = self.outbox.get_mut(&row) else { return };
+    fn mark(&mut self, row: i64, to: OutState) -> bool {
+        let Some((_, found)) = self.outbox.get_mut(&row) else { return false };
         found.state = to;
         match to {
             OutState::Sending => found.attempts += 1,
@@ -208,6 +208,7 @@ impl State {
             }
             OutState::Failed | OutState::Ambiguous => {}
         }
+        true
     }
 
     fn migrate(&mut self, bot: i64, from: ChatId, to: ChatId) {
@@ -308,12 +309,8 @@ impl Store for FakeStore {
         .await
     }
 
-    async fn mark(&self, row: i64, state: OutState) -> Result<(), StoreError> {
-        self.call("mark", |all| {
-            all.mark(row, state);
-            Ok(())
-        })
-        .await
+    async fn mark(&self, row: i64, state: OutState) -> Result<bool, StoreError> {
+        self.call("mark", |all| Ok(all.mark(row, state))).await
     }
 
     async fn migrate(&self, bot: i64, from: ChatId, to: ChatId) -> Result<(), StoreError> {
@@ -349,7 +346,13 @@ impl Store for FakeStore {
             let waiting = state.inbox.values().filter(|(its, incoming)| *its == bot && incoming.chat == chat);
             let waiting: Vec<Value> = waiting.map(|(_, incoming)| json!({ "message": incoming })).collect();
             let not_sent = state.outbox.values().filter(|(its, row)| *its == bot && row.chat == chat);
-            let not_sent: Vec<Value> = not_sent.map(|(_, row)| json!({ "message": row.outgoing })).collect();
+            let not_sent = not_sent.map(|(_, row)| {
+                let mut message = json!(row.outgoing);
+                // A file on its way is an export of its own.
+                message.as_object_mut().and_then(|message| message.remove("content"));
+                json!({ "message": message })
+            });
+            let not_sent: Vec<Value> = not_sent.collect();
             Ok(json!({
                 "chat": chat.0,
                 "profile": known.and_then(|known| known.profile.clone()),

@@ -96,7 +96,10 @@ async fn one_row(shared: &Shared, row: OutRow, outbox: &Recipient<OutboxWake>) -
     }
     let _in_flight = shared.parts.in_flight.token();
 
-    shared.parts.store.mark(row.id, OutState::Sending).await?;
+    if !shared.parts.store.mark(row.id, OutState::Sending).await? {
+        // Erased since it was read, as by a person who waited for a permit together with it.
+        return Ok(Next::Row);
+    }
     if message {
         shared.end_preview(chat).await;
     }
@@ -192,7 +195,8 @@ async fn write(shared: &Shared, row: i64, state: OutState) -> Result<(), StoreEr
     let mut failures = 0;
     loop {
         match shared.parts.store.mark(row, state).await {
-            Ok(()) => return Ok(()),
+            // Erased while it was on the way: nothing is left to mark.
+            Ok(_) => return Ok(()),
             Err(error) if error == StoreError::Stopped || shared.parts.stop.is_cancelled() => return Err(error),
             Err(error) => {
                 failures += 1;

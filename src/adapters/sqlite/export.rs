@@ -24,7 +24,9 @@ pub(super) fn export(db: &Connection, bot: i64, chat: ChatId) -> Result<Value, S
         .map_err(sql)?;
     let waiting = "SELECT incoming, strftime('%FT%TZ', at_ms / 1000, 'unixepoch') FROM inbox
         WHERE bot = ? AND chat = ? ORDER BY seq LIMIT ?";
-    let leaving = "SELECT outgoing, strftime('%FT%TZ', at_ms / 1000, 'unixepoch') FROM outbox
+    // A file on its way is an export of its own: with its content each would hold all before it, and a few be more than the
+    // memory.
+    let leaving = "SELECT json_remove(outgoing, '$.content'), strftime('%FT%TZ', at_ms / 1000, 'unixepoch') FROM outbox
         WHERE bot = ? AND chat = ? ORDER BY id LIMIT ?";
     Ok(json!({
         "chat": chat.0,

@@ -155,19 +155,16 @@ pub(super) fn next_out(db: &Connection, bot: i64, chat: ChatId) -> Result<Option
     }))
 }
 
-pub(super) fn mark(db: &Connection, row: i64, state: OutState) -> Result<(), StoreError> {
-    // A row that is not there was erased while its message was on the way: nothing is left to mark.
-    match state {
-        OutState::Sent => run(db, "DELETE FROM outbox WHERE id = ?", [row]),
-        OutState::Sending => {
-            run(db, "UPDATE outbox SET state = 'sending', attempts = attempts + 1 WHERE id = ?", [row])
-        }
-        OutState::Pending => {
-            run(db, "UPDATE outbox SET state = 'pending', attempts = max(attempts - 1, 0) WHERE id = ?", [row])
-        }
-        OutState::Failed => run(db, "UPDATE outbox SET state = 'failed' WHERE id = ?", [row]),
-        OutState::Ambiguous => run(db, "UPDATE outbox SET state = 'ambiguous' WHERE id = ?", [row]),
-    }
+/// Whether the row is still there: it may have been erased meanwhile.
+pub(super) fn mark(db: &Connection, row: i64, state: OutState) -> Result<bool, StoreError> {
+    let query = match state {
+        OutState::Sent => "DELETE FROM outbox WHERE id = ?",
+        OutState::Sending => "UPDATE outbox SET state = 'sending', attempts = attempts + 1 WHERE id = ?",
+        OutState::Pending => "UPDATE outbox SET state = 'pending', attempts = max(attempts - 1, 0) WHERE id = ?",
+        OutState::Failed => "UPDATE outbox SET state = 'failed' WHERE id = ?",
+        OutState::Ambiguous => "UPDATE outbox SET state = 'ambiguous' WHERE id = ?",
+    };
+    prepare(db, query)?.execute([row]).map(|rows| rows > 0).map_err(sql)
 }
 
 /// Where both ids are known, the conversations become one: the new id's profile wins, if it has one. Both old owners

@@ -4,16 +4,18 @@ use super::*;
 use crate::ports::{Change, Store as _};
 use crate::reception::FLIRT_YES;
 use crate::safety::Concern;
-use crate::types::{Danger, Label, Media};
+use crate::types::{Danger, Label, Media, Profile};
 
 const DANGER: &str = "i want to die";
 
-/// The time of all turns made so many hours older.
+/// The time of all turns, and of the written answer, made so many hours older.
 async fn hours_pass(world: &World, chat: ChatId, hours: i64) {
     let state = world.store.claim(BOT, chat, 100).await.unwrap();
-    let aged = |turn: Turn| Turn { at_ms: turn.at_ms - hours * 3_600_000, ..turn };
-    let turns = state.turns.into_iter().map(aged).collect();
-    let change = Change { reset: true, turns, ..Change::default() };
+    let earlier = |at_ms: i64| at_ms - hours * 3_600_000;
+    let turns = state.turns.into_iter().map(|turn| Turn { at_ms: earlier(turn.at_ms), ..turn }).collect();
+    let cared_at_ms = state.profile.cared_at_ms.map(earlier);
+    let profile = Some(Profile { cared_at_ms, ..state.profile });
+    let change = Change { reset: true, turns, profile, ..Change::default() };
     world.store.finish(BOT, chat, state.epoch, change).await.unwrap();
 }
 
@@ -80,6 +82,34 @@ fn after_words_of_danger_nobody_jokes_or_flirts() {
         }
         assert_eq!(world.modes(ANN), ["FLIRT", "FIX", "FIX", "FIX", "WARM"]);
     });
+}
+
+#[test]
+fn nobody_is_flirted_with_after_danger_though_its_turns_are_gone() {
+    for event in [Some("reset"), Some("start"), None] {
+        in_virtual_time(|| async {
+            let mut world = World::with(|config| config.conversation.history_turns = 6);
+            world.presses(ANN, FLIRT_YES);
+            pass_s(3).await;
+            world.talk(ANN, DANGER).await;
+            match event {
+                Some(command) => world.commands(ANN, command),
+                None => {
+                    for _ in 0..5 {
+                        world.talk(ANN, "haha thanks, joy").await;
+                    }
+                }
+            }
+            pass_s(3).await;
+            world.talk(ANN, "such joy").await;
+            assert_eq!(world.modes(ANN).last().map(String::as_str), Some("WARM"), "{event:?}");
+            world.close().await.unwrap();
+            hours_pass(&world, ANN, 7).await;
+            world.start(|_| {});
+            world.talk(ANN, "such joy").await;
+            assert_eq!(world.modes(ANN).last().map(String::as_str), Some("FLIRT"), "another day: {event:?}");
+        });
+    }
 }
 
 #[test]

@@ -277,6 +277,22 @@ fn a_failing_model_ends_in_an_apology_and_the_row_is_settled() {
 }
 
 #[test]
+fn of_an_answer_whose_time_is_up_the_sentences_that_were_read_stay() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.engine.play([Play::Expire("I'm so glad. It was about ti".into())]);
+        world.talk(ANN, "hi").await;
+        assert_eq!(
+            (world.read(ANN), world.turns(ANN)),
+            (vec!["I'm so glad.".into()], vec![person("hi"), friend("I'm so glad.")])
+        );
+        world.engine.play([Play::Expire("It was about ti".into()), Play::Say("there".into())]);
+        world.talk(ANN, "and?").await;
+        assert_eq!(world.read(ANN).last().map(String::as_str), Some("there"), "nothing whole was read");
+    });
+}
+
+#[test]
 fn previews_have_an_id_and_no_blanks_around() {
     in_virtual_time(|| async {
         let world = World::open();

@@ -20,6 +20,25 @@ fn a_row_that_is_erased_while_it_waits_is_not_sent() {
 }
 
 #[test]
+fn a_row_that_is_erased_while_it_waits_for_a_permit_is_not_sent() {
+    in_virtual_time(|| async {
+        let mut bench = Bench::new();
+        bench.settings.concurrent = 1;
+        bench.messenger.send_time(Duration::from_secs(20));
+        bench.answer(BOB, &["a slow one"]).await;
+        let running = bench.start();
+        pass_s(1).await;
+        bench.answer(ANN, &["my secret"]).await;
+        running.wake(ANN).await;
+        pass_s(1).await;
+        bench.store.erase(BOT, ANN, i64::MAX).await.unwrap();
+        bench.answer(ANN, &["all forgotten"]).await;
+        pass_s(60).await;
+        assert_eq!(bench.messenger.texts(ANN), ["all forgotten"]);
+    });
+}
+
+#[test]
 fn a_row_that_is_erased_while_it_waits_for_the_chats_pace_is_not_sent() {
     in_virtual_time(|| async {
         let bench = Bench::new();
