@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dataset import augment, kind
 from dataset.problem import Problem
+from dataset.store import MODES
 
 FOLDER = Path(__file__).parent / "recipes"
 KNOWN = {
@@ -15,7 +16,7 @@ KNOWN = {
     "lora": {"r", "alpha", "dropout", "targets"},
     "optimizer": {"lr", "lr_end", "weight_decay", "warm_up", "schedule", "clip", "batch_tokens", "batch", "accumulate"},
     "data": {"arthur", "persona_chat", "weigh", "augment", "licence", "commercial", "train", "test", "most_test"},
-    "finish": {"lr", "warm_up", "written", "again", "dialogues", "general", "augment", "topics"},
+    "finish": {"lr", "warm_up", "written", "again", "dialogues", "times", "general", "augment", "topics"},
     "keep": {"every_steps"},
 }
 # What each table cannot be without.
@@ -38,12 +39,13 @@ COUNTS = {
 }
 SHARES = {"data": ("arthur",), "finish": ("general",)}
 TEXTS = {"data": ("licence", "train", "test"), "finish": ("dialogues",)}
-TALKS = {"augment": augment.KINDS, "topics": augment.TOPICS}
+TALKS = {"augment": augment.KINDS, "topics": augment.TOPICS, "times": MODES}
 
 # The project's own dialogues: what is trained on by default, where all of them lie, and how a recipe tells their licence.
 WRITTEN = "training/dialogues"
-CC0 = re.compile(r"training/(dialogues|first-replies)( and training/(dialogues|first-replies))*, CC0-1\.0")
-OURS = tuple((FOLDER.parent / name).resolve() for name in ("dialogues", "first-replies"))
+OWN = ("dialogues", "first-replies", "plain-replies")
+CC0 = re.compile(r"training/({0})( and training/({0}))*, CC0-1\.0".format("|".join(OWN)))
+OURS = tuple((FOLDER.parent / name).resolve() for name in OWN)
 NON_COMMERCIAL = re.compile(r"\bNC\b|non-?commercial", re.I)
 
 

@@ -110,9 +110,11 @@ class Mixture:
         return [self.example(d, rng, self.data.get("arthur", 0.4)) for d in dialogues]
 
     def in_general(self, seed: int, stage: int) -> list:
-        """A stage's own dialogues, a share of them in GENERAL too: there the bot answers what its scorer takes for neither sad nor glad."""
-        rng, share = random.Random(f"{seed}/general/{stage}"), self.finish[stage].get("general", 0)
-        return self.own[stage] + [replace(d, mode="GENERAL") for d in self.own[stage] if d.mode in ("FIX", "WARM") and rng.random() < share]
+        """A stage's own dialogues, each as often as the stage says of its mode, a share of them in GENERAL too: there the bot answers what its
+        scorer takes for neither sad nor glad."""
+        settings, rng = self.finish[stage], random.Random(f"{seed}/general/{stage}")
+        own = [d for d in self.own[stage] for _ in range(settings.get("times", {}).get(d.mode, 1))]
+        return own + [replace(d, mode="GENERAL") for d in own if d.mode in ("FIX", "WARM") and rng.random() < settings.get("general", 0)]
 
     def held_out(self) -> list:
         """The held-out dialogues, all with Arthur, so that every run measures the same."""

@@ -13,7 +13,7 @@ import tiny
 import train
 from dataset.prompts import ROOT
 
-CC0 = 'licence = "training/dialogues and training/first-replies, CC0-1.0"'
+CC0 = 'licence = "training/dialogues and training/first-replies and training/plain-replies, CC0-1.0"'
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_own_dialogues_of_a_last_stage_are_not_said_to_be_free(data_of, own):
     stage = f'[[finish]]\nlr = 1e-3\nwarm_up = 0\ndialogues = "{own}"\n'
     data = data_of(f'commercial = true\ntrain = "training/first-replies/warm.txt"\n{CC0}', stage)
     assert data.commercial is False
-    assert data.sources == ["training/dialogues and training/first-replies, CC0-1.0; own.jsonl, licence not stated"]
+    assert data.sources == ["training/dialogues and training/first-replies and training/plain-replies, CC0-1.0; own.jsonl, licence not stated"]
 
 
 def test_the_owner_may_say_what_the_licence_is(data_of, own):

@@ -40,6 +40,16 @@ def test_first_replies_pass_all_that_can_be_asked_of_them():
     assert sum("?" in text for text in replies) < 0.3 * len(replies) and not [text for text in replies if len(text.split()) > 26]
 
 
+def test_plain_replies_are_plain():
+    """Alike on purpose, so that a small model learns them: their beginnings, endings, lengths and pairs of words fail; and they ask more."""
+    plain = store.read_all(ROOT / "training/plain-replies")
+    alike = {"distinct-2 of replies", "commonest beginning of a reply", "commonest last words of a talk", "spread of reply lengths", "replies with a question"}
+    assert failing(plain, 1000, 2) <= alike
+    assert not leaks(SHIPPED, plain) and not leaks(store.read_all(ROOT / "training/first-replies"), plain)
+    replies = [text for d in plain for text in d.texts("friend")]
+    assert not [text for text in replies if not 8 <= len(text.split()) <= 28]
+
+
 def test_gates_fail_by_name():
     assert "dialogues" in failing(SHIPPED[:400])
     assert "near-duplicate dialogues" in failing([*SHIPPED, dataclasses.replace(SHIPPED[0], id="again")])

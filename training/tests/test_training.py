@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import re
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -126,6 +127,14 @@ def test_a_share_of_a_stages_dialogues_is_also_shown_where_the_bot_notices_no_fe
     assert sorted(example.mode for example in run.examples(1)) == sorted(["FIX"] * len(own) + ["GENERAL"] * len(own) * (wanted - 1))
 
 
+def test_a_stage_shows_the_dialogues_of_a_mode_as_often_as_it_says(tmp_path, staged):
+    own = [d for d in store.read(tiny.write_dialogues(tmp_path / "own.jsonl", 9)) if not held_out(d.topic)]
+    store.write(tmp_path / "own.jsonl", own)
+    run = staged([f'dialogues = "{tmp_path / "own.jsonl"}"\ntimes = {{ FIX = 3, FLIRT = 0 }}'])
+    expected = Counter(mode for mode in (d.mode for d in own) for _ in range({"FIX": 3, "FLIRT": 0}.get(mode, 1)))
+    assert expected["FIX"] and Counter(example.mode for example in run.examples(1)) == expected
+
+
 def test_own_dialogues_are_not_followed_by_the_projects(tmp_path, staged, ready):
     own = tiny.write_dialogues(tmp_path / "own.jsonl", 9)
     run = staged([f'again = 2\ndialogues = "{own}"'], "--dialogues", ready[-1])
@@ -143,6 +152,7 @@ def test_a_last_stage_with_nothing_in_it_is_told(staged):
     ("[finish]\nlr = 1.0\nwarm_up = 0\ndialogues = 5", "is no text"), ("[finish]\nlr = 1.0\nwarm_up = 0\ngeneral = 2", "is no share"), ("[finish]\nlr = 1.0\nwarm_up = 0\naugment = { humor = 3 }", "`humor` in `augment`"),
     ("[finish]\nlr = 1.0\nwarm_up = 0\naugment = 5", "holds no counts"), ("[finish]\nlr = 1.0\nwarm_up = 0\ntopics = { job = -1 }", "holds no counts"),
     ("[finish]\nlr = 1.0\nwarm_up = 0\ntopics = { zodiac = 3 }", "`zodiac` in `topics`"),
+    ("[finish]\nlr = 1.0\nwarm_up = 0\ntimes = { SAD = 2 }", "`SAD` in `times`"), ("[finish]\nlr = 1.0\nwarm_up = 0\ntimes = 2", "holds no counts"),
 ])
 def test_a_last_stage_that_cannot_be_is_told(tmp_path, line, told):
     path = tiny.recipe(tmp_path / "r.toml", "chat", '"all-linear"')
