@@ -156,13 +156,13 @@ async fn an_export_can_be_read_by_the_person_it_belongs_to() {
     assert_eq!(export["profile"]["last_scores"]["neutral"], 0.25);
     assert_eq!(export["waiting_for_an_answer"][0]["message"]["event"]["text"], "one more thing");
     assert_eq!(export["not_sent"][0]["message"]["text"], "hi Ann");
-    let file = |content: &str| friend_actors::types::Outgoing::Document {
+    let file = friend_actors::types::Outgoing::Document {
         file_name: "conversation.json".into(),
-        content: content.into(),
+        content: export.to_string(),
         caption: "all of it".into(),
         topic: None,
     };
-    store.finish(BOT, ANN, epoch, Change { out: vec![file(&export.to_string())], ..Change::default() }).await.unwrap();
+    store.finish(BOT, ANN, epoch, Change { out: vec![file], ..Change::default() }).await.unwrap();
     let again = store.export(BOT, ANN).await.unwrap();
     assert_eq!(again["not_sent"][1]["message"]["caption"], "all of it");
     assert!(again["not_sent"][1]["message"].get("content").is_none(), "no export holds another");

@@ -11,7 +11,7 @@ use crate::llm::Generate;
 use crate::messages::{Preview, Typing};
 use crate::ports::{Pending, StoreError};
 use crate::reception::{News, Pressing, news};
-use crate::reply::{finished, preview, whole_sentences};
+use crate::reply::{finished, preview, sentences};
 use crate::supervisor::backoff;
 use crate::texts::{fill, spoken};
 use crate::types::{Role, Turn};
@@ -195,7 +195,7 @@ impl Generation<'_> {
             Ok(Err(GenerateError::PromptTooLong { needed, available })) => {
                 Attempt::TooLong(available as f64 / needed.max(1) as f64)
             }
-            Ok(Err(GenerateError::Expired)) => match whole_sentences(text.trim()) {
+            Ok(Err(GenerateError::Expired)) => match sentences(text.trim()) {
                 "" => Attempt::Expired,
                 // The time is up, and the person has read this much: begun anew among as many others it would expire again.
                 said => Attempt::Ended(Generated::Whole { text: said.to_owned(), usage: Usage::default() }),

@@ -20,12 +20,12 @@ pub fn preview(text: &str) -> &str {
 
 /// Up to the end of the last whole sentence; all of it if there is none.
 fn whole(text: &str) -> &str {
-    let kept = whole_sentences(text);
+    let kept = sentences(text);
     if kept.is_empty() { text } else { kept }
 }
 
 /// Up to the end of the last whole sentence; nothing if there is none.
-pub fn whole_sentences(text: &str) -> &str {
+pub fn sentences(text: &str) -> &str {
     let ends = |sentence: &&str| {
         let closed = sentence.trim_end().trim_end_matches(['"', '\'', '”', '’', ')', '*', '_']);
         closed.ends_with(['.', '!', '?', '…', '。', '！', '？']) || closed.chars().last().is_some_and(is_pictograph)
