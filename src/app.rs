@@ -243,6 +243,7 @@ pub fn house_config(config: &Config) -> HouseConfig {
             max_message_chars: talk.max_message_chars,
             inbox_rows: talk.max_waiting_messages,
             streaming: telegram.streaming,
+            ..ConversationConfig::default()
         },
         max_sessions: talk.max_sessions,
         emotion: EmotionSettings {

@@ -40,6 +40,8 @@ pub struct ConversationConfig {
     pub history_turns: usize,
     /// An answer that takes longer is given up and tried once more.
     pub reply_deadline: Duration,
+    /// Who has had nothing to read of his answer for so long is told that it takes a while.
+    pub tell_wait_after: Duration,
     /// A session without work is let go after this.
     pub idle_evict: Duration,
     /// Of longer (merged) messages the end counts.
@@ -58,6 +60,7 @@ impl Default for ConversationConfig {
             max_cancels: 3,
             history_turns: 60,
             reply_deadline: Duration::from_secs(120),
+            tell_wait_after: Duration::from_secs(20),
             idle_evict: Duration::from_secs(600),
             max_message_chars: 4096,
             inbox_rows: 64,

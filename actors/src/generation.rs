@@ -86,9 +86,7 @@ impl Generation<'_> {
             let wait = match self.attempt(&person, facts, attempt).await? {
                 Attempt::Ended(generated) => return Ok(generated),
                 Attempt::Overloaded(wait) => {
-                    if !self.chat.told.replace(true) {
-                        self.tell_wait(wait).await?;
-                    }
+                    self.tell_wait(wait).await?;
                     wait.clamp(Duration::from_millis(200), Duration::from_secs(15))
                 }
                 Attempt::NotReady => {
@@ -163,6 +161,9 @@ impl Generation<'_> {
     /// Reads the stream to its end, unless news or shutdown come first.
     async fn follow(&self, mut ticket: Ticket) -> Result<Attempt, StoreError> {
         let mut text = String::new();
+        let after = self.desk.config.tell_wait_after;
+        let patience = sleep(after);
+        tokio::pin!(patience);
         loop {
             tokio::select! {
                 biased;
@@ -184,6 +185,10 @@ impl Generation<'_> {
                     }
                     None => break,
                 },
+                // Behind many others, or a slow model: silence would look as if nobody had heard.
+                () = &mut patience, if text.is_empty() && !self.chat.told.get() => {
+                    self.tell_wait(ticket.wait.saturating_sub(after)).await?;
+                }
             }
         }
         Ok(match ticket.done.await {
@@ -254,8 +259,11 @@ impl Generation<'_> {
         }
     }
 
-    /// Says once that an answer will take a while. The inbox rows stay open: they will be answered.
+    /// Says that an answer will take a while, once. The inbox rows stay open: they will be answered.
     async fn tell_wait(&self, wait: Duration) -> Result<(), StoreError> {
+        if self.chat.told.replace(true) {
+            return Ok(());
+        }
         let Desk { store, bot, persona, .. } = self.desk;
         let change = self.desk.say(&fill(&persona.texts.busy, "wait", &spoken(wait))).in_topic(self.chat.topic);
         store.finish(*bot, self.chat.id, self.chat.state.epoch, change).await?;

@@ -94,8 +94,10 @@ impl Mailbox {
             return Err(SubmitError::Busy);
         }
         let queued = state.jobs.len() + state.waiting;
+        let behind = |requests: usize| state.wait_each.saturating_mul(u32::try_from(requests).unwrap_or(u32::MAX));
+        let wait = behind(queued);
         if queued >= self.capacity {
-            let wait = state.wait_each.saturating_mul(u32::try_from(queued + 1).unwrap_or(u32::MAX));
+            let wait = behind(queued + 1);
             return Err(SubmitError::Overloaded { queued, wait });
         }
         let id = state.next_id;
@@ -111,7 +113,7 @@ impl Mailbox {
         state.jobs.push_back(Job { request, submitted: now, reply });
         drop(state);
         self.arrived.notify_one();
-        Ok(Ticket { text: text_receiver, done: done_receiver, cancel })
+        Ok(Ticket { text: text_receiver, done: done_receiver, cancel, wait })
     }
 
     /// Has the engine drop what it remembers of an owner.
@@ -236,7 +238,7 @@ mod tests {
         let refused = mailbox.submit(request(3), now).unwrap_err();
         assert_eq!(refused, SubmitError::Overloaded { queued: 2, wait: Duration::from_secs(6) });
         mailbox.publish(EngineStatus::default(), 0, Duration::from_secs(2));
-        mailbox.submit(request(3), now).unwrap();
+        assert_eq!(mailbox.submit(request(3), now).unwrap().wait, Duration::from_secs(2), "behind the second");
     }
 
     #[test]

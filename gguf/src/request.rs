@@ -143,6 +143,8 @@ pub struct Ticket {
     pub done: oneshot::Receiver<Result<Completion, GenerateError>>,
     /// Ends the request at the engine's next step.
     pub cancel: Cancel,
+    /// About how long it waits behind those that came before it, as far as was known when it was accepted; zero with nobody ahead.
+    pub wait: Duration,
 }
 
 /// Cancels one request; cheap to clone, idempotent.

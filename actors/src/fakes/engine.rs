@@ -37,6 +37,8 @@ struct State {
     script: VecDeque<Play>,
     /// Time of one word.
     pace: Duration,
+    /// What tickets say of how long they wait.
+    wait: Duration,
     /// Characters of prefix, newest turn and tail that fit; 0 is no bound.
     context_chars: usize,
     requests: Vec<Request>,
@@ -55,6 +57,11 @@ impl FakeEngine {
     /// Every word takes this long.
     pub fn pace(&self, pace: Duration) {
         self.state().pace = pace;
+    }
+
+    /// Tickets say that they wait about this long for a slot.
+    pub fn wait(&self, wait: Duration) {
+        self.state().wait = wait;
     }
 
     /// What happens with the next requests, one after the other.
@@ -139,7 +146,7 @@ impl Engine for FakeEngine {
                 let _ = done.send(result);
             }
         });
-        Ok(Ticket { text, done: outcome, cancel })
+        Ok(Ticket { text, done: outcome, cancel, wait: state.wait })
     }
 
     fn forget(&self, owner: OwnerId) {

@@ -205,6 +205,24 @@ fn overload_is_told_once_and_answered_in_the_end() {
 }
 
 #[test]
+fn who_waits_long_for_a_slot_is_told_so_once_and_answered_in_the_end() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.engine.pace(ms(70_000));
+        world.engine.wait(ms(60_000));
+        world.engine.play([Play::Expire(" ".into()), Play::Say("here".into())]);
+        world.says(ANN, "hi");
+        pass_s(19).await;
+        assert_eq!(world.read(ANN), [""; 0]);
+        pass_s(3).await;
+        let read = world.read(ANN);
+        assert!(read.len() == 1 && read[0].contains("40 seconds"), "{read:?}");
+        pass_s(300).await;
+        assert_eq!(world.read(ANN)[1..], ["here"], "not told again, though the second try took as long");
+    });
+}
+
+#[test]
 fn stop_is_heard_while_an_answer_waits_for_the_engine() {
     in_virtual_time(|| async {
         let world = World::open();
