@@ -165,9 +165,9 @@ def brighter() -> list[Example]:
 def written() -> list[Example]:
     """The examples written for this project (CC0): neutral small talk, questions, negation, chat style. Their {slots} are
     filled anew each time they are read (`augment.py`)."""
-    path = HERE / "written.jsonl"
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-    return [Example(row["text"], soft(row["label"].split("+")), None, "written") for row in rows]
+    path = HERE / "written.tsv"
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return [Example(text, soft(labels.split("+")), None, "written") for labels, text in rows]
 
 
 def part_of(topic: str) -> str:

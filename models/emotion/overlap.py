@@ -1,4 +1,4 @@
-"""No case of `behaviour.jsonl` may stand, or nearly stand, in `written.jsonl`: `python overlap.py` lists those that do. (What is near
+"""No case of `behaviour.jsonl` may stand, or nearly stand, in `written.tsv`: `python overlap.py` lists those that do. (What is near
 the repository's other test sets is left out when the training set is read: `data.own_examples`.)
 
 Two texts are near duplicates when, in lower case and without punctuation, their sets of words have a Jaccard similarity of
@@ -54,7 +54,8 @@ def filled(text: str, fillers: dict[str, list[str]]) -> list[str]:
 
 def written() -> list[str]:
     """Every text that a written example can become."""
-    return [full for text in texts("written.jsonl") for full in filled(text, slots())]
+    lines = (HERE / "written.tsv").read_text(encoding="utf-8").splitlines()
+    return [full for line in lines for full in filled(line.partition("\t")[2], slots())]
 
 
 def slots() -> dict[str, list[str]]:
