@@ -16,6 +16,22 @@ def wrap(model, lora: dict):
                       f"targets = {lora['targets']!r}; this base has: {', '.join(linear_names(model))}.") from None
 
 
+def weights(model) -> dict:
+    """What is trained, as it is now."""
+    return {name: value.detach().cpu().clone() for name, value in model.named_parameters() if value.requires_grad}
+
+
+def go_back(model, before: dict, share: float) -> None:
+    """Takes what is trained a share of the way back to what it was: between the two ends of a fine-tuning lie models that keep more of what the
+    first one knew than they lose of what the second one learnt (Wortsman et al. 2022, WiSE-FT)."""
+    import torch
+
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, value in before.items():
+            parameters[name].lerp_(value.to(parameters[name].device), share)
+
+
 def linear_names(model) -> list:
     import torch
 

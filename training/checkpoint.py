@@ -5,6 +5,7 @@ import errno
 import os
 from pathlib import Path
 
+import adapter
 from dataset.problem import Problem
 
 NAME = "checkpoint.pt"
@@ -15,8 +16,7 @@ OTHER = {"settings": "other settings of its recipe", "data": "other dialogues", 
 def save(folder: Path, model, optimizer, state: dict) -> None:
     import torch
 
-    adapter = {name: value.detach().cpu() for name, value in model.named_parameters() if value.requires_grad}
-    content = {"adapter": adapter, "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state(), "state": state}
+    content = {"adapter": adapter.weights(model), "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state(), "state": state}
     if torch.cuda.is_available():
         content["cuda_rng"] = torch.cuda.get_rng_state_all()
     write(folder / NAME, lambda path: torch.save(content, path))
@@ -58,14 +58,14 @@ def load(folder: Path, model, optimizer, wanted: dict) -> dict | None:
         return None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        state, adapter = content["state"], content["adapter"]
+        state, trained = content["state"], content["adapter"]
     except Exception as error:  # whatever a damaged file does to the unpickler
         raise Problem(f"{path} is damaged: {str(error).splitlines()[0]}", "Remove it to begin anew, or name another folder with --out.") from None
     if different := [name for name in wanted if state["run"].get(name) != wanted[name]]:
         raise Problem(f"{folder} holds a run with {OTHER.get(different[0], f'another {different[0]}')}", "Name another folder with --out, or remove this one.")
     parameters = dict(model.named_parameters())
     with torch.no_grad():
-        for name, value in adapter.items():
+        for name, value in trained.items():
             parameters[name].copy_(value)
     optimizer.load_state_dict(content["optimizer"])
     torch.set_rng_state(content["rng"])

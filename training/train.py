@@ -207,8 +207,13 @@ class Run:
                     continue
                 if state["step"] >= self.last or time.monotonic() > self.until:
                     return self.finish(state)
+                back = self.way_back(number)
+                if back and place == 0:
+                    state["stage_began"] = adapter.weights(self.model)
                 lr = self.rate(index - 1)
                 loss, tokens = self.step(number, group, lr)
+                if back and place + 1 == len(plan):
+                    adapter.go_back(self.model, state.pop("stage_began"), back)
                 held = self.held_out(index) if place + 1 == len(plan) or index == self.last else None
                 state["step"], state["seconds"] = index, time.monotonic() - began
                 state["rows"].append([index, number + 1, loss, held, lr, tokens, round(state["seconds"], 1)])
@@ -216,6 +221,10 @@ class Run:
                 if index % self.recipe["keep"]["every_steps"] == 0:
                     self.keep(state)
         self.finish(state)
+
+    def way_back(self, stage: int) -> float:
+        """The share of the way back to where it began that a stage takes at its end."""
+        return 0.0 if stage < self.recipe["epochs"] else self.recipe["finish"][stage - self.recipe["epochs"]].get("back", 0.0)
 
     def held_out(self, step: int) -> float | None:
         """The loss of the held-out dialogues; a step is measured once, as it takes minutes."""

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import adapter
 import base
@@ -85,6 +86,27 @@ def test_the_rate_falls_on_into_a_last_stage_from_where_the_epochs_end(tmp_path,
     assert rates[run.before_finish] == 3e-3 and all(a >= b for a, b in zip(rates[3:], rates[4:])), rates
 
 
+def weights(folder):
+    return load_file(folder / "adapter" / "adapter_model.safetensors")
+
+
+def test_a_stage_goes_a_share_of_the_way_back_at_its_end(tmp_path, ready):
+    recipe = tmp_path / "r.toml"
+    text = recipe.read_text().replace("epochs = 8", "epochs = 1") + "[finish]\nlr = 3e-3\nwarm_up = 0\naugment = { identity = 12 }\n"
+    recipe.write_text(text)
+    steps = train.Run(recipes.read(str(recipe)), train.options_of([*ready, "--out", str(tmp_path / "none")])).ends
+    assert train.main([*ready, "--out", str(tmp_path / "begin"), "--max-steps", str(steps[0])]) == 0
+    assert train.main([*ready, "--out", str(tmp_path / "end")]) == 0
+    recipe.write_text(text + "back = 0.25\n")
+    # Stopped within the stage, too.
+    assert train.main([*ready, "--out", str(tmp_path / "back"), "--max-steps", str(steps[1] - 1)]) == 0
+    assert train.main([*ready, "--out", str(tmp_path / "back")]) == 0
+    begin, end, back = (weights(tmp_path / name) for name in ("begin", "end", "back"))
+    assert any(not torch.allclose(begin[name], end[name]) for name in begin)
+    for name, value in back.items():
+        torch.testing.assert_close(value, 0.75 * end[name] + 0.25 * begin[name])
+
+
 def ids(run, stage):
     return [example.id for example in run.examples(stage)]
 
@@ -149,7 +171,7 @@ def test_a_last_stage_with_nothing_in_it_is_told(staged):
 @pytest.mark.parametrize("line, told", [
     ("finish = 5", "is no table"), ("finish = [1]", "is no table"), ("[[finish]]\nlr = 1.0", "`warm_up` is missing"),
     ("[finish]\nlr = 1.0\nwarm_up = 0\nagain = -3", "is no count"), ("[finish]\nlr = 1.0\nwarm_up = 0\nwritten = \"many\"", "is no count"),
-    ("[finish]\nlr = 1.0\nwarm_up = 0\ndialogues = 5", "is no text"), ("[finish]\nlr = 1.0\nwarm_up = 0\ngeneral = 2", "is no share"), ("[finish]\nlr = 1.0\nwarm_up = 0\naugment = { humor = 3 }", "`humor` in `augment`"),
+    ("[finish]\nlr = 1.0\nwarm_up = 0\nback = -0.1", "is no share"), ("[finish]\nlr = 1.0\nwarm_up = 0\ndialogues = 5", "is no text"), ("[finish]\nlr = 1.0\nwarm_up = 0\ngeneral = 2", "is no share"), ("[finish]\nlr = 1.0\nwarm_up = 0\naugment = { humor = 3 }", "`humor` in `augment`"),
     ("[finish]\nlr = 1.0\nwarm_up = 0\naugment = 5", "holds no counts"), ("[finish]\nlr = 1.0\nwarm_up = 0\ntopics = { job = -1 }", "holds no counts"),
     ("[finish]\nlr = 1.0\nwarm_up = 0\ntopics = { zodiac = 3 }", "`zodiac` in `topics`"),
     ("[finish]\nlr = 1.0\nwarm_up = 0\ntimes = { SAD = 2 }", "`SAD` in `times`"), ("[finish]\nlr = 1.0\nwarm_up = 0\ntimes = 2", "holds no counts"),
