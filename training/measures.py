@@ -20,8 +20,11 @@ LEAK = re.compile(
     re.M,
 )
 
+GLAD = "happy|glad|proud|relieved|excited|thrilled|delighted|pleased|great|wonderful|lovely|fun|joy|exciting|amazing|sweet"
+
 # The second judge: patterns of how people console and rejoice. No model stands behind them, so unlike the bot's own emotion
-# scorer they have not chosen how the bot answers; and they were written before any reply had been judged by them.
+# scorer they have not chosen how the bot answers; and they were written before any reply had been judged by them, but for what plain
+# replies showed to be misread: "You must be so happy" and "You worked so hard" were taken for pity, "I'm so happy that" for nothing.
 # Sympathy speaks *to* somebody: a message that only tells of its own pain must not pass for comfort.
 SYMPATHY = re.compile(
     # Not an apology for oneself ("sorry, but I can't …").
@@ -31,7 +34,8 @@ SYMPATHY = re.compile(
     r"|\banyone would\b|\bmakes (perfect |complete |total |a lot of )?sense\b|\bhere for you\b|\b(sit|stay) with you\b"
     r"|\b(i'm|i am|i'll be|i'll stay|i'll sit|i will be)( right)? (here|with you|listening)\b"
     r"|\byou('re| are) (not alone|hurting|grieving|allowed)\b|\bit's (ok|okay|alright|fine) (to|that you)\b|\bnot your fault\b"
-    r"|\b(you|it|that) must (be|feel|hurt|have been)\b|\b(can't|cannot|can only|can) imagine\b|\bi wish i could\b"
+    rf"|\b(you|it|that) must (hurt|(be|feel|have been)\b(?!( so| very| really| such)?( an?)? ({GLAD})))\b"
+    r"|\b(can't|cannot|can only|can) imagine\b|\bi wish i could\b"
     r"|\b(didn't|don't) deserve\b|\bdeserved? better\b|\btake your time\b|\bgo easy on yourself\b|\bgentle with yourself\b"
     r"|\blet it (all )?out\b|\bhugs?\b|\bmy heart (goes|breaks|hurts)\b"
 )
@@ -40,12 +44,14 @@ HARD = re.compile(
     r"brutal|rotten|sad|heavy|lonely|scary|frightening|exhausting|miserable|lousy|upsetting|frustrating|crushing|devastating|tragic|"
     r"bitter|mean|stings?|hurts?|sucks?|aches?|a lot|blow|shock|loss|nightmare|shame|pity)\b"
 )
+# Praise, not pity: "you worked so hard for this".
+EFFORT = re.compile(r"\b(work|works|worked|working|practi[cs]ed|tried|trained)( so| really| very| too)? hard\b")
 PRAISE = r"great|awesome|amazing|wonderful|fantastic|excellent|brilliant|lovely|exciting|fun|cool|incredible"
 REJOICING = re.compile(
     rf"\b(that|it|this)('s| is| sounds| must be)( like)?( so| really| just| pretty| such)?( an?)? ({PRAISE})\b"
     rf"|\bsounds( so| really| like)? ({PRAISE})\b|\bhow ({PRAISE})\b|\b({PRAISE}|good|nice) (news|job|work|idea|choice|one)\b"
     rf"|(^|[.!?] )({PRAISE}|nice|good)\s*[!,.]|\b(congrat\w*|yay|woo ?hoo|hoo?ray|cheers|well done|haha\w*|lol|hehe)\b"
-    r"|\b(happy|glad|delighted|thrilled|pleased) (for you|to hear)\b|\bgood for you\b|\bi love (that|it|this)\b|\bcan't wait\b"
+    r"|\b(happy|glad|delighted|thrilled|pleased) (for you|to hear)\b|\bso (happy|excited|thrilled|delighted) that\b|\bgood for you\b|\bi love (that|it|this)\b|\bcan't wait\b"
     r"|\bcelebrat\w*|\bwhat an? (win|joy|treat|triumph|relief)\b|[😀😁😂😃😄🎉🥳🤩]"
 )
 NEGATED = re.compile(r"\b(not|never|no(?![,.!])|isn't|wasn't|aren't|don't|doesn't|didn't|nothing|hardly)\b")
@@ -112,7 +118,8 @@ def affirmed(pattern: re.Pattern, text: str) -> bool:
 
 
 def sympathises(reply: str) -> bool:
-    return bool(SYMPATHY.search(plain(reply))) or affirmed(HARD, plain(reply))
+    said = EFFORT.sub("", plain(reply))
+    return bool(SYMPATHY.search(said)) or affirmed(HARD, said)
 
 
 def rejoices(reply: str) -> bool:

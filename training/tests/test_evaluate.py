@@ -47,6 +47,8 @@ def test_what_does_not_console(said, reply):
 
 @pytest.mark.parametrize("reply, joyful", [
     ("Yay! When do you start?", True), ("How exciting, tell me about the boat.", True), ("Congratulations to you both.", True),
+    ("Yay! You must be so proud, you worked so hard for this.", True), ("I'm so happy that your son is home!", True),
+    ("Congratulations. You must be so tired, and it must have been hard.", False),
     ("That is not great.", False), ("You start on Monday.", False), ("Great, oh no, that must hurt.", False),
 ])
 def test_what_shares_joy(reply, joyful):
