@@ -20,6 +20,7 @@ LEAK = re.compile(
     re.M,
 )
 
+# What makes "you must be …" a shared joy instead of pity.
 GLAD = "happy|glad|proud|relieved|excited|thrilled|delighted|pleased|great|wonderful|lovely|fun|joy|exciting|amazing|sweet"
 
 # The second judge: patterns of how people console and rejoice. No model stands behind them, so unlike the bot's own emotion
@@ -34,7 +35,7 @@ SYMPATHY = re.compile(
     r"|\banyone would\b|\bmakes (perfect |complete |total |a lot of )?sense\b|\bhere for you\b|\b(sit|stay) with you\b"
     r"|\b(i'm|i am|i'll be|i'll stay|i'll sit|i will be)( right)? (here|with you|listening)\b"
     r"|\byou('re| are) (not alone|hurting|grieving|allowed)\b|\bit's (ok|okay|alright|fine) (to|that you)\b|\bnot your fault\b"
-    rf"|\b(you|it|that) must (hurt|(be|feel|have been)\b(?!( so| very| really| such)?( an?)? ({GLAD})))\b"
+    rf"|\b(you|it|that) must (hurt|(be|feel|have been)\b(?!( so| very| really| such)?( an?)? ({GLAD})\b))\b"
     r"|\b(can't|cannot|can only|can) imagine\b|\bi wish i could\b"
     r"|\b(didn't|don't) deserve\b|\bdeserved? better\b|\btake your time\b|\bgo easy on yourself\b|\bgentle with yourself\b"
     r"|\blet it (all )?out\b|\bhugs?\b|\bmy heart (goes|breaks|hurts)\b"
