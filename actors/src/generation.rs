@@ -86,7 +86,7 @@ impl Generation<'_> {
             let wait = match self.attempt(&person, facts, attempt).await? {
                 Attempt::Ended(generated) => return Ok(generated),
                 Attempt::Overloaded(wait) => {
-                    self.tell_wait(wait).await?;
+                    self.tell_wait(&self.busy(wait)).await?;
                     wait.clamp(Duration::from_millis(200), Duration::from_secs(15))
                 }
                 Attempt::NotReady => {
@@ -185,10 +185,11 @@ impl Generation<'_> {
                     }
                     None => break,
                 },
-                // Behind many others, or a slow model: silence would look as if nobody had heard.
-                () = &mut patience, if text.is_empty() && !self.chat.told.get() => {
-                    self.tell_wait(ticket.wait.saturating_sub(after)).await?;
-                }
+                // Silence would look as if nobody had heard. With nobody ahead it is the model that is slow.
+                () = &mut patience, if text.is_empty() && !self.chat.told.get() => match ticket.wait {
+                    Duration::ZERO => self.tell_wait(&self.desk.persona.texts.slow).await?,
+                    wait => self.tell_wait(&self.busy(wait.saturating_sub(after))).await?,
+                },
             }
         }
         Ok(match ticket.done.await {
@@ -259,13 +260,18 @@ impl Generation<'_> {
         }
     }
 
+    /// That many are ahead, and for about how long.
+    fn busy(&self, wait: Duration) -> String {
+        fill(&self.desk.persona.texts.busy, "wait", &spoken(wait))
+    }
+
     /// Says that an answer will take a while, once. The inbox rows stay open: they will be answered.
-    async fn tell_wait(&self, wait: Duration) -> Result<(), StoreError> {
+    async fn tell_wait(&self, text: &str) -> Result<(), StoreError> {
         if self.chat.told.replace(true) {
             return Ok(());
         }
-        let Desk { store, bot, persona, .. } = self.desk;
-        let change = self.desk.say(&fill(&persona.texts.busy, "wait", &spoken(wait))).in_topic(self.chat.topic);
+        let Desk { store, bot, .. } = self.desk;
+        let change = self.desk.say(text).in_topic(self.chat.topic);
         store.finish(*bot, self.chat.id, self.chat.state.epoch, change).await?;
         let _ = self.desk.outbox.wake.try_send(crate::messages::OutboxWake { chat: self.chat.id });
         Ok(())

@@ -81,7 +81,7 @@ pub fn load(load: &Load, config: &Config) -> Result<ExitCode> {
     })
 }
 
-/// A scenario whose users know which of this friend's messages are no answers: one who is busy says so and answers later,
+/// A scenario whose users know which of this friend's messages are no answers: one who is busy or slow says so and answers later,
 /// one who has lost his words says that.
 ///
 /// They are known by how they begin, the busy one up to its `{wait}`. One that begins with `{wait}` cannot be known, and
@@ -92,7 +92,7 @@ pub fn scenario(persona: &Persona) -> Scenario {
         named.split("{wait}").next().unwrap_or_default().trim().to_owned()
     };
     Scenario {
-        put_off: vec![beginning(&persona.texts.busy)],
+        put_off: vec![beginning(&persona.texts.busy), beginning(&persona.texts.slow)],
         apologies: vec![beginning(&persona.texts.failed)],
         ..Scenario::default()
     }
@@ -106,9 +106,13 @@ mod tests {
     fn a_friends_own_words_for_being_busy_and_at_a_loss_are_known() {
         let mut persona = Persona::arthur();
         persona.texts.busy = "{name} ist gleich da, in {wait} etwa.".to_owned();
+        persona.texts.slow = "Ich denke noch nach.".to_owned();
         persona.texts.failed = " Da fehlten {name} die Worte. ".to_owned();
         let scenario = scenario(&persona);
-        assert_eq!(scenario.put_off, [format!("{} ist gleich da, in", persona.name)]);
+        assert_eq!(
+            scenario.put_off,
+            [format!("{} ist gleich da, in", persona.name), "Ich denke noch nach.".to_owned()]
+        );
         assert_eq!(scenario.apologies, [format!("Da fehlten {} die Worte.", persona.name)]);
     }
 

@@ -223,6 +223,19 @@ fn who_waits_long_for_a_slot_is_told_so_once_and_answered_in_the_end() {
 }
 
 #[test]
+fn nobody_is_blamed_where_the_model_alone_is_slow() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.engine.pace(ms(30_000));
+        world.says(ANN, "hi");
+        pass_s(25).await;
+        assert_eq!(world.read(ANN), [texts().slow]);
+        pass_s(60).await;
+        assert_eq!(world.read(ANN)[1..], ["re: hi"]);
+    });
+}
+
+#[test]
 fn stop_is_heard_while_an_answer_waits_for_the_engine() {
     in_virtual_time(|| async {
         let world = World::open();
