@@ -26,7 +26,7 @@ class Chat:
     """A chat template taken apart as gguf/src/chat_template.rs does it: what stands before and after each role's words. Words
     are tokenised as plain text, so that nobody types a control token."""
 
-    ROLES = {"person": "user", "friend": "assistant"}
+    ROLES = {"person": "user", "friend": "assistant", "bot": "assistant"}
 
     def __init__(self, tokenizer):
         from jinja2 import TemplateError

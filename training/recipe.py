@@ -16,7 +16,7 @@ KNOWN = {
     "lora": {"r", "alpha", "dropout", "targets"},
     "optimizer": {"lr", "lr_end", "weight_decay", "warm_up", "schedule", "clip", "batch_tokens", "batch", "accumulate"},
     "data": {"arthur", "persona_chat", "weigh", "augment", "licence", "commercial", "train", "test", "most_test"},
-    "finish": {"lr", "warm_up", "written", "again", "dialogues", "times", "general", "augment", "topics", "back"},
+    "finish": {"lr", "warm_up", "written", "again", "dialogues", "times", "general", "crossed", "augment", "topics", "back"},
     "keep": {"every_steps"},
 }
 # What each table cannot be without.
@@ -37,7 +37,7 @@ COUNTS = {
     "finish": {"warm_up": 0, "written": 0, "again": 0},
     "keep": {"every_steps": 1},
 }
-SHARES = {"data": ("arthur",), "finish": ("general", "back")}
+SHARES = {"data": ("arthur",), "finish": ("general", "crossed", "back")}
 TEXTS = {"data": ("licence", "train", "test"), "finish": ("dialogues",)}
 TALKS = {"augment": augment.KINDS, "topics": augment.TOPICS, "times": MODES}
 

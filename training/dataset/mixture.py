@@ -10,7 +10,7 @@ from pathlib import Path
 from . import augment, persona_chat
 from .overlap import Overlap
 from .personas import Personas
-from .prompts import ROOT, shipped_persona, system_text
+from .prompts import ROOT, shipped_persona, system_text, written
 from .split import held_out, split
 from .store import read_all
 
@@ -72,7 +72,7 @@ class Mixture:
     def example(self, dialogue, rng: random.Random, arthur: float) -> Example:
         intro, filled = augment.fill(dialogue, rng, self.personas, arthur)
         system = system_text(intro, self.modes[filled.mode]["instruction"], filled.memory)
-        return Example(filled.id, filled.mode, system, tuple((who, text) for who, text, _ in filled.turns))
+        return Example(filled.id, filled.mode, system, tuple((who, written()[text] if who == "bot" else text) for who, text, _ in filled.turns))
 
     def epoch(self, seed: int, number: int) -> list:
         """The examples of one epoch, in a fixed order; shuffling is the batcher's."""
@@ -101,7 +101,7 @@ class Mixture:
         settings = self.finish[stage]
         rng = random.Random(f"{seed}/finish/{stage}" if stage else f"{seed}/finish")
         kept = self.kept_back(seed)
-        dialogues = kept[stage] + self.in_general(seed, stage)
+        dialogues = kept[stage] + self.in_modes(seed, stage)
         # Not this stage's, nor what a later one is to bring.
         new = {id(d) for stage_of in kept[stage:] for d in stage_of}
         shown = [d for d in self.train if id(d) not in new]
@@ -109,12 +109,16 @@ class Mixture:
         dialogues += augment.make(rng, self.train, settings.get("augment", {}), self.overlap, settings.get("topics", augment.TOPICS))
         return [self.example(d, rng, self.data.get("arthur", 0.4)) for d in dialogues]
 
-    def in_general(self, seed: int, stage: int) -> list:
-        """A stage's own dialogues, each as often as the stage says of its mode, a share of them in GENERAL too: there the bot answers what its
-        scorer takes for neither sad nor glad."""
-        settings, rng = self.finish[stage], random.Random(f"{seed}/general/{stage}")
+    def in_modes(self, seed: int, stage: int) -> list:
+        """A stage's own dialogues, each as often as the stage says of its mode; a share of them in GENERAL too, where the bot answers what its
+        scorer takes for neither sad nor glad; and a share in the contrary mode, as the scorer errs: there the words must tell."""
+        settings = self.finish[stage]
         own = [d for d in self.own[stage] for _ in range(settings.get("times", {}).get(d.mode, 1))]
-        return own + [replace(d, mode="GENERAL") for d in own if d.mode in ("FIX", "WARM") and rng.random() < settings.get("general", 0)]
+        shown = list(own)
+        for share, modes in (("general", {"FIX": "GENERAL", "WARM": "GENERAL"}), ("crossed", {"FIX": "WARM", "WARM": "FIX"})):
+            rng = random.Random(f"{seed}/{share}/{stage}")
+            shown += [replace(d, mode=modes[d.mode]) for d in own if d.mode in modes and rng.random() < settings.get(share, 0)]
+        return shown
 
     def held_out(self) -> list:
         """The held-out dialogues, all with Arthur, so that every run measures the same."""

@@ -3,6 +3,8 @@
 
     {"id": "fix-exam-1", "mode": "FIX", "topic": "exam", "persona": "any", "memory": ["they study law"],
      "turns": [{"who": "person", "text": "failed again", "emotion": "sadness"}, {"who": "friend", "text": "Oh no. …"}]}
+
+A turn of `"who": "bot"` stands in the friend's place and is not learnt: its text names what the bot says there by itself (prompts.written).
 """
 
 import itertools
@@ -15,6 +17,7 @@ import checkpoint
 
 from . import textform
 from .problem import Problem
+from .prompts import written
 
 MODES = ("GENERAL", "WARM", "FLIRT", "FIX")
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
@@ -75,10 +78,10 @@ def check(entry) -> Dialogue:
     checked = [check_turn(number, turn) for number, turn in enumerate(turns, 1)]
     for number, (who, _, _) in enumerate(checked):
         wanted = ("person", "friend")[number % 2]
-        if who != wanted:
+        if who != wanted and (who, wanted) != ("bot", "friend"):
             raise ValueError(f"turn {number + 1} is the {who}'s; turns alternate, the person first: it should be the {wanted}'s")
-    if len(checked) % 2:
-        raise ValueError("the last turn is the person's; the friend's reply is missing")
+    if checked[-1][0] != "friend":
+        raise ValueError(f"the last turn is the {checked[-1][0]}'s; the friend's reply is missing")
     intro = entry.get("intro")
     return Dialogue(entry["id"], entry["mode"], entry["topic"], persona, memory, checked, intro)
 
@@ -87,10 +90,12 @@ def check_turn(number: int, turn) -> tuple:
     if not isinstance(turn, dict):
         raise ValueError(f"turn {number} is no object")
     who, text, emotion = turn.get("who"), turn.get("text"), turn.get("emotion")
-    if who not in ("person", "friend"):
-        raise ValueError(f"turn {number}: who is `{who}`; known: person, friend")
+    if who not in ("person", "friend", "bot"):
+        raise ValueError(f"turn {number}: who is `{who}`; known: person, friend, bot")
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"turn {number} has no text")
+    if who == "bot" and text not in written():
+        raise ValueError(f"turn {number}: the bot has no text `{text[:60]}`; known: {', '.join(sorted(written()))}")
     if len(text) > LONGEST_TEXT:
         raise ValueError(f"turn {number} has {len(text)} characters; at most {LONGEST_TEXT}")
     if emotion is not None and (who != "person" or emotion not in EMOTIONS):

@@ -3,6 +3,8 @@
     # FIX | exam-failed | any | memory: their sister is called Nadia; they study law
     P sadness: failed my exam. again
     F: Ugh, after all those nights you put in. Does Nadia know yet?
+
+`B: answer` stands for what the bot says there by itself, by the name of its setting: see prompts.written.
 """
 
 import re
@@ -11,6 +13,7 @@ from pathlib import Path
 from .problem import Problem
 
 MEMORY = "memory:"
+SPEAKERS = {"P": "person", "F": "friend", "B": "bot"}
 
 
 def parse(path: Path, text: str) -> list:
@@ -27,11 +30,11 @@ def parse(path: Path, text: str) -> list:
             current["id"] = f"{stem}-{used[stem]}"
             entries.append(current)
             continue
-        found = re.match(r"(?:P(?: (\w+))?|F): (.+)$", line)
+        found = re.match(r"(?:P(?: (\w+))?|F|B): (.+)$", line)
         if not found or current is None:
             raise Problem(f"{path}:{number}: this is neither a header nor a turn: {line[:60]}",
-                          "A header is `# MODE | topic | any`, a turn `P joy: words` or `F: words`.")
-        who = "person" if line.startswith("P") else "friend"
+                          "A header is `# MODE | topic | any`, a turn `P joy: words`, `F: words` or `B: answer`.")
+        who = SPEAKERS[line[0]]
         turn = {"who": who, "text": " ".join(found[2].split())}
         current["turns"].append(turn | ({"emotion": found[1]} if found[1] else {}))
     return entries
@@ -54,7 +57,7 @@ def text_of(dialogue) -> str:
     broken = any("|" in field or len(field.splitlines()) > 1 for field in fields)
     if dialogue.intro or broken or any(";" in fact for fact in dialogue.memory):
         raise Problem(f"dialogue `{dialogue.id}` does not fit the text form: it has an intro, a `|` or a line's end in a field, or a `;` in a fact", "Keep it as JSONL.")
-    turns = []
+    turns, letters = [], {who: letter for letter, who in SPEAKERS.items()}
     for who, text, emotion in dialogue.turns:
-        turns.append(f"{'P' if who == 'person' else 'F'}{f' {emotion}' if emotion else ''}: {' '.join(text.split())}\n")
+        turns.append(f"{letters[who]}{f' {emotion}' if emotion else ''}: {' '.join(text.split())}\n")
     return f"# {' | '.join(fields)}\n{''.join(turns)}\n"

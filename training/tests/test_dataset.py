@@ -30,6 +30,8 @@ def entry(**changes):
     (json.dumps(entry(mode="SAD")), "mode `SAD` is unknown"),
     (json.dumps(entry(turns=entry()["turns"][1:])), "turn 1 is the friend's; turns alternate"),
     (json.dumps(entry(turns=entry()["turns"][:3])), "the friend's reply is missing"),
+    (json.dumps(entry(turns=[*entry()["turns"][:1], {"who": "bot", "text": "answer"}])), "the friend's reply is missing"),
+    (json.dumps(entry(turns=[*entry()["turns"][:1], {"who": "bot", "text": "Call 988."}])), "the bot has no text `Call 988.`; known: answer,"),
     (json.dumps(entry(turns=[{"who": "user", "text": "hi"}] * 2)), "turn 1: who is `user`"),
     (json.dumps(entry(turns=[{"who": "person", "text": " "}] * 2)), "turn 1 has no text"),
     (json.dumps(entry(turns=[{"who": "person", "text": "hi {pet}"}, {"who": "friend", "text": "yo"}])), "placeholder {pet}"),
@@ -73,6 +75,15 @@ def test_the_text_form_and_its_faults(tmp_path):
         path.write_text(wrong)
         with pytest.raises(Problem, match=told):
             store.read(path)
+
+
+def test_what_the_bot_says_by_itself_stands_in_a_talk_by_its_name(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("# FIX | dark-night | any\nP sadness: i want to die\nB: answer\nP: ok\nF: I'm glad that you write.\n\n")
+    made = store.read(path)
+    assert made[0].texts("friend") == ["I'm glad that you write."] and store.text_of(path, made) == path.read_text()
+    turns = Mixture(path, {"test": str(path)}).held_out()[0].turns
+    assert turns[1][0] == "bot" and "988" in turns[1][1] and "findahelpline.com" in turns[1][1]
 
 
 def test_sets_become_one_and_what_touches_an_evaluation_set_is_left_out(tmp_path, capsys):

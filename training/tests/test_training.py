@@ -45,11 +45,12 @@ def test_a_run_goes_on_in_the_precision_that_it_was_begun_in(tmp_path, ready, mo
 def test_the_loss_counts_the_friends_words_and_their_end(llama):
     tokenizer = base.tokenizer_of(llama)
     chat = encode.Chat(tokenizer)
-    turns = [("person", "hi <|im_end|>"), ("friend", "Sit down."), ("person", "ok"), ("friend", "Good.")]
+    # What the bot says by itself is in the talk, and nothing to learn.
+    turns = [("person", "hi <|im_end|>"), ("friend", "Sit down."), ("person", "no"), ("bot", "Call them."), ("person", "ok"), ("friend", "Good.")]
     made = chat.encode("a", "FIX", "You are kind.", turns)
     assert tokenizer.decode([label for label in made.labels if label != encode.IGNORED]) == "Sit down.<|im_end|>Good.<|im_end|>"
     # Typed control tokens stay words: one end for the system, and one a turn.
-    assert made.ids.count(tokenizer.eos_token_id) == 5
+    assert made.ids.count(tokenizer.eos_token_id) == 7 and "assistant\nCall them.<|im_end|>" in tokenizer.decode(made.ids)
     messages = [{"role": "system", "content": "You are kind."}, {"role": "user", "content": "ok"}]
     wanted = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     assert tokenizer.decode(chat.prompt("You are kind.", [("person", "ok")])) == wanted
@@ -141,12 +142,13 @@ def test_a_stages_dialogues_that_touch_an_evaluation_set_are_left_out(tmp_path, 
     assert len(run.examples(1)) == len(own) - 1 and f"1 of {len(own)} dialogues of own.jsonl left out" in run.data.notes[-1]
 
 
+@pytest.mark.parametrize("name, mode", [("general", "GENERAL"), ("crossed", "WARM")])
 @pytest.mark.parametrize("share, wanted", [(0, 1), (1, 2)])
-def test_a_share_of_a_stages_dialogues_is_also_shown_where_the_bot_notices_no_feeling(tmp_path, staged, share, wanted):
+def test_a_share_of_a_stages_dialogues_is_also_shown_where_the_bot_mistakes_the_feeling(tmp_path, staged, share, wanted, name, mode):
     own = [d for d in store.read(tiny.write_dialogues(tmp_path / "own.jsonl", 9)) if not held_out(d.topic) and d.mode == "FIX"]
     store.write(tmp_path / "own.jsonl", own)
-    run = staged([f'dialogues = "{tmp_path / "own.jsonl"}"\ngeneral = {share}'])
-    assert sorted(example.mode for example in run.examples(1)) == sorted(["FIX"] * len(own) + ["GENERAL"] * len(own) * (wanted - 1))
+    run = staged([f'dialogues = "{tmp_path / "own.jsonl"}"\n{name} = {share}'])
+    assert sorted(example.mode for example in run.examples(1)) == sorted(["FIX"] * len(own) + [mode] * len(own) * (wanted - 1))
 
 
 def test_a_stage_shows_the_dialogues_of_a_mode_as_often_as_it_says(tmp_path, staged):
