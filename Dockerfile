@@ -1,6 +1,6 @@
 # ai-friend for any x86-64 or arm64 machine; `--target cuda` for NVIDIA GPUs.
 #
-#   docker build -t ai-friend .
+#   docker build --target cpu -t ai-friend .    (without BuildKit, no target means that CUDA's stages are built as well)
 #   docker run -e TG_BOT_TOKEN=… -v friend-data:/data -v friend-models:/models ai-friend
 #   docker build --target cuda -t ai-friend . && docker run --gpus all -e MODEL=… -e TG_BOT_TOKEN=… ai-friend
 #
@@ -30,12 +30,13 @@ FROM ${BASE} AS cpu
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates libgomp1 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --uid 10001 --create-home friend \
+    && useradd --uid 10001 --user-group --create-home friend \
     && install -d -o friend -g friend /data /models
 COPY --from=build-cpu /stage/app /app
 ENV AI_FRIEND_DATA=/data AI_FRIEND_MODELS=/models LD_LIBRARY_PATH=/app ORT_DISABLE_TELEMETRY=1 ORT_DYLIB_PATH=/app/libonnxruntime.so \
     AI_FRIEND_WEB_LISTEN=127.0.0.1:9090
-USER friend
+# By its number: Kubernetes' runAsNonRoot cannot tell of a name that it is not root's.
+USER 10001
 WORKDIR /app
 VOLUME ["/data", "/models"]
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s CMD ["/app/healthcheck.sh"]
@@ -60,12 +61,13 @@ FROM ${CUDA_RUNTIME} AS cuda
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates libgomp1 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --uid 10001 --create-home friend \
+    && useradd --uid 10001 --user-group --create-home friend \
     && install -d -o friend -g friend /data /models
 COPY --from=build-cuda /stage/app /app
 ENV AI_FRIEND_DATA=/data AI_FRIEND_MODELS=/models LD_LIBRARY_PATH=/app ORT_DISABLE_TELEMETRY=1 ORT_DYLIB_PATH=/app/libonnxruntime.so \
     AI_FRIEND_WEB_LISTEN=127.0.0.1:9090 AI_FRIEND_MODEL_GPU_LAYERS=999
-USER friend
+# By its number: Kubernetes' runAsNonRoot cannot tell of a name that it is not root's.
+USER 10001
 WORKDIR /app
 VOLUME ["/data", "/models"]
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s CMD ["/app/healthcheck.sh"]

@@ -41,7 +41,7 @@ models: tools ## Fetch the embedded models that are missing or broken, and check
 tools: ## Install what building needs and is missing (apt-get)
 	@scripts/install-tools.sh
 
-emotion-train: ## Train the emotion classifier again, from the data in EMOTION_DATA
+emotion-train: tools ## Train the emotion classifier again, from the data in EMOTION_DATA
 	@scripts/emotion.sh train $(ARGS)
 
 emotion-eval: build ## Measure the emotion classifier on every held-out set, in Rust and in Python

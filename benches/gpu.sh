@@ -59,7 +59,7 @@ cuda() {
     command -v nvcc >/dev/null || [[ -n ${CUDACXX:-} ]] || fail "there is no nvcc" "Put CUDA's bin folder into PATH, or name nvcc in CUDACXX."
     local build=$bundle/cuda-$arch status=0 driver=()
     # Where the driver is not installed (no GPU, a toolkit from PyPI) nothing can be linked that calls it.
-    [[ $(ldconfig -p) == *libcuda.so* ]] || driver=(-DGGML_CUDA_NO_VMM=ON)
+    [[ $(PATH=$PATH:/sbin:/usr/sbin ldconfig -p) == *libcuda.so* ]] || driver=(-DGGML_CUDA_NO_VMM=ON)
     if [[ ! -f $build/Makefile && ! -f $build/build.ninja ]]; then
         cmake -S "$bundle/ggml" -B "$build" -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DGGML_BACKEND_DL=ON \
             -DGGML_CPU=OFF -DGGML_CUDA=ON -DGGML_NATIVE=OFF -DGGML_CUDA_NCCL=OFF -DGGML_CCACHE=OFF \
@@ -80,7 +80,7 @@ cuda() {
 bench() {
     [[ -e $bundle/bin/libggml-cuda.so ]] || fail "the CUDA backend is not compiled" "Run 'benches/gpu.sh cuda' first."
     export LD_LIBRARY_PATH="$bundle/bin${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" ORT_DISABLE_TELEMETRY=1
-    local card table peers=() shape file kv
+    local card table peers=() shape file kv part failed=""
     card=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null || echo "no GPU that nvidia-smi knows")
     BENCH_COMMIT=$(cat "$bundle/commit") BENCH_CARD=$card
     export BENCH_COMMIT BENCH_CARD
@@ -98,10 +98,11 @@ bench() {
                 for part in logits roof peer stall sequential comeback; do
                     "$bundle/bin/bench_engine" "$part" --model "$file" --gpu-layers "${GPU_LAYERS:-999}" --kv "$kv" \
                         --users "${USERS:-1,8,32,64,128}" --rounds "${ROUNDS:-3}" --threads 1 \
-                        --json "$out/gpu-$shape-$kv.json" "${peers[@]}" || echo "$part failed"
+                        --json "$out/gpu-$shape-$kv.json" "${peers[@]}" || { echo "$part failed"; failed+="$shape $kv $part; "; }
                 done
             done
         done
+        [[ -z $failed ]] || fail "these parts failed: ${failed%; }" "What they said stands above."
     } | tee "$table"
 }
 

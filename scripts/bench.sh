@@ -15,17 +15,22 @@ cd "$root"
 
 # The engine beside llama-batched-bench and llama-server, with the file that is served by default unless --model names another.
 engine() {
-    local part=${1:-all} peers models
+    local part=${1:-all} peers=() folder models
     (($# == 0)) || shift
-    peers=$("$root/scripts/llama-peer.sh")
+    # The parts that measure against them: building them takes a quarter of an hour.
+    case $part in
+        roof | peer | stall | all)
+            folder=$("$root/scripts/llama-peer.sh")
+            peers=(--batched-bench "$folder/llama-batched-bench" --server "$folder/llama-server")
+            ;;
+    esac
     models=${AI_FRIEND_MODELS:-$root/models/cache}
     # Makes the served form of the default model if it is not there yet.
     "${CARGO_TARGET_DIR:-$root/target}/release/ai-friend" models pull smollm2-135m-instruct >&2
     cargo build --release --locked --quiet --workspace --example bench_engine
     mkdir -p benches/results
     "${CARGO_TARGET_DIR:-$root/target}/release/examples/bench_engine" "$part" \
-        --model "$models/SmolLM2-135M-Instruct.Q4_0.gguf" --batched-bench "$peers/llama-batched-bench" \
-        --server "$peers/llama-server" --json benches/results/engine.json "$@"
+        --model "$models/SmolLM2-135M-Instruct.Q4_0.gguf" "${peers[@]}" --json benches/results/engine.json "$@"
 }
 
 if [[ ${1:-} == engine ]]; then
@@ -74,9 +79,6 @@ if [[ ${1:-} == forms ]]; then
     exit
 fi
 
-# The peer that the emotion bench runs beside ours.
-EMOTION_PYTHON=${EMOTION_PYTHON:-$("$root/scripts/emotion-python.sh" measure)}
-export EMOTION_PYTHON
 benches=("$@")
 if ((${#benches[@]} == 0)); then
     for file in benches/*.rs; do
@@ -84,6 +86,11 @@ if ((${#benches[@]} == 0)); then
     done
 fi
 for bench in "${benches[@]}"; do
+    if [[ $bench == emotion ]]; then
+        # The peer that it runs beside ours.
+        EMOTION_PYTHON=${EMOTION_PYTHON:-$("$root/scripts/emotion-python.sh" measure)}
+        export EMOTION_PYTHON
+    fi
     say "bench $bench"
     cargo bench --locked --quiet --bench "$bench"
 done

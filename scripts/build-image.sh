@@ -10,6 +10,9 @@ if have docker && docker info >/dev/null 2>&1; then
     docker build "${build[@]}"
 elif have buildah; then
     buildah bud --isolation chroot --format docker "${build[@]}"
+elif have docker; then
+    fail "docker is here, but its engine does not answer: $(docker info 2>&1 | tail -n 1)" \
+        "Start it, or join the group docker; or: apt-get install buildah"
 else
     fail "neither a docker engine nor buildah is here" "Install one: apt-get install buildah"
 fi

@@ -16,6 +16,8 @@ case $command in
     train)
         [[ -d ${EMOTION_DATA:-} ]] || fail "EMOTION_DATA names no folder" \
             "Training needs all of train/ in it; models/emotion/README.md says what belongs there and where it comes from."
+        EMOTION_DATA=$(realpath "$EMOTION_DATA") # its steps run in the recipe's folder
+        export EMOTION_DATA
         python=$("$root/scripts/emotion-python.sh" train)
         run="$root/target/emotion-run"
         cd "$recipe"
@@ -26,6 +28,10 @@ case $command in
         "$python" fixtures.py
         ;;
     eval)
+        if [[ -n ${EMOTION_DATA:-} ]]; then
+            EMOTION_DATA=$(realpath -m "$EMOTION_DATA")
+            export EMOTION_DATA
+        fi
         python=$("$root/scripts/emotion-python.sh" measure)
         binary="${CARGO_TARGET_DIR:-$root/target}/release/ai-friend"
         cd "$root" # the binary reads models/ and its settings from here

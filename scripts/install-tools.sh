@@ -46,14 +46,20 @@ install_packages() {
 }
 
 check_rust() {
-    have cargo || fail "cargo is not installed" "Install Rust from https://rustup.rs, then run this again."
-    local wanted found
+    local wanted found again="Run: rustup update stable"
+    if ! have cargo; then
+        [[ ! -x ${HOME:-}/.cargo/bin/cargo ]] ||
+            fail "Rust is installed, but this shell does not know it yet" "Run: . \"\$HOME/.cargo/env\" and then this again."
+        fail "cargo is not installed" "Install Rust from https://rustup.rs, then run this again."
+    fi
+    have rustup || again="Install Rust from https://rustup.rs beside it: this one is your system's, and rustup is not there to update it."
     wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
     found=$(cd "$root" && cargo --version | cut -d' ' -f2)
     [[ $(printf '%s\n%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1) == "$wanted" ]] ||
-        fail "Rust $found is too old: $wanted or later is needed" "Run: rustup update stable"
+        fail "Rust $found is too old: $wanted or later is needed" "$again"
 }
 
+# First, as what is missing of it cannot be installed here.
+check_rust
 mapfile -t missing < <(missing_packages)
 ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
-check_rust

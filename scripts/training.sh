@@ -31,7 +31,7 @@ case $command in
         done
         [[ $own ]] || "$python" -m dataset gates
         # The file that is served, on whose weights the adapter is trained, is made of the one that was fetched.
-        "$binary" models pull smollm2-135m-instruct
+        "$binary" --models "${AI_FRIEND_MODELS:-models/cache}" models pull smollm2-135m-instruct
         "$python" training/train.py --out "$run" "$@"
         if [[ $own ]]; then
             say "the run is in $run; an adapter for the bot is made of it by: $python training/export.py $run --output mine.gguf --name mine (with --base, and --source, if the base is one of your own)"

@@ -222,6 +222,7 @@ pub fn safety(config: &Config) -> Safety {
         answer: safety.answer.clone(),
         answer_again: safety.answer_again.clone(),
         answer_other: safety.answer_other.clone(),
+        answer_thanks: safety.answer_thanks.clone(),
         danger_above: safety.danger_above,
         patterns: safety.patterns.clone().into(),
     }

@@ -53,7 +53,7 @@ pub struct Conversation {
 /// One message.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Said {
-    /// `person` or `friend`.
+    /// `person`, `friend`, or `bot` for what was said in the friend's place without the model, whose loss does not count.
     pub who: Who,
     /// The words.
     pub text: String,
@@ -66,6 +66,7 @@ pub struct Said {
 pub enum Who {
     Person,
     Friend,
+    Bot,
 }
 
 /// The loss of one mode's replies.
@@ -140,7 +141,7 @@ impl Conversation {
             .turns
             .iter()
             .map(|said| Turn {
-                role: if said.who == Who::Friend { Role::Friend } else { Role::Person },
+                role: if said.who == Who::Person { Role::Person } else { Role::Friend },
                 text: said.text.clone(),
                 mode: None,
                 scores: None,

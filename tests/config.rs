@@ -173,6 +173,7 @@ fn settings_that_do_not_fit_together_are_refused() {
         ("[safety]\nanswer = \" \"\n", "safety.answer"),
         ("[safety]\nanswer_again = \" \"\n", "safety.answer_again"),
         ("[safety]\nanswer_other = \" \"\n", "safety.answer_other"),
+        ("[safety]\nanswer_thanks = \" \"\n", "safety.answer_thanks"),
         ("[safety]\npatterns = [\"(\"]\n", "safety.patterns"),
         ("[safety]\npatterns = \"(\"\n", "safety.patterns"),
     ];

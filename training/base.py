@@ -10,8 +10,15 @@ import os
 from pathlib import Path
 
 from dataset.problem import Problem
+from dataset.prompts import ROOT
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a wrong path must be an error, not a search on the hub
+
+# Where the bot keeps its models; what is relative lies in the repository, as for scripts/fetch-models.sh.
+CACHE = ROOT / (os.environ.get("AI_FRIEND_MODELS") or "models/cache")
+# The pinned file that the catalogue names; what is served is its Q4_0, made from it on the user's machine.
+SOURCE = CACHE / "SmolLM2-135M-Instruct.Q4_1.gguf"
+SERVED = CACHE / "SmolLM2-135M-Instruct.Q4_0.gguf"
 
 # What `ai-friend models convert-lora` makes adapters for, as config.json and as a GGUF calls it.
 KINDS = {"llama": "llama", "gpt_neox": "gptneox"}

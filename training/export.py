@@ -12,13 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from base import identity, sha256
+from base import SERVED, SOURCE, identity, sha256
 from dataset.problem import Problem, exit_code
 from dataset.prompts import ROOT
 
-# The pinned file that the catalogue names; what is served is its Q4_0, made from it on the user's machine.
-SOURCE = ROOT / "models/cache/SmolLM2-135M-Instruct.Q4_1.gguf"
-SERVED = ROOT / "models/cache/SmolLM2-135M-Instruct.Q4_0.gguf"
 SHIPPED = ROOT / "models/adapters/friend-smollm2.gguf"
 # Of the shipped one, which lies in the repository and in the program.
 MOST_BYTES = 6 * 10**6

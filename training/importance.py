@@ -19,7 +19,6 @@ from dataset.problem import Problem, exit_code
 from dataset.prompts import ROOT
 
 OWN = ROOT / "training/dialogues"
-SOURCE = ROOT / "models/cache/SmolLM2-135M-Instruct.Q4_1.gguf"
 # Of a Llama in Transformers, each matrix with inputs of its own; the others share one of these.
 NAMES = {"self_attn.q_proj": "attn_q", "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.down_proj": "ffn_down"}
 STEPS_OF_AN_OCTAVE = 8
@@ -93,7 +92,7 @@ def run(options) -> None:
 
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", type=Path, default=SOURCE, help="a .gguf or a Hugging Face folder of a Llama")
+    parser.add_argument("--base", type=Path, default=base.SOURCE, help="a .gguf or a Hugging Face folder of a Llama")
     parser.add_argument("--dialogues", type=Path, default=OWN)
     parser.add_argument("--count", type=int, default=120, help="so many dialogues")
     parser.add_argument("--output", type=Path, required=True)

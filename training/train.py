@@ -28,7 +28,6 @@ from dataset.mixture import Mixture
 from dataset.problem import Problem
 from dataset.prompts import ROOT
 
-SHIPPED = ROOT / "models/cache/SmolLM2-135M-Instruct.Q4_0.gguf"
 MORE_MEMORY = ("Lower `batch_tokens`, or `batch`, in a copy of the recipe and begin anew with another --out; or take a smaller base.",
                "With --cpu the computer's own memory counts and not the GPU's: slower, and the same run goes on.")
 
@@ -279,7 +278,7 @@ def options_of(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.allow_abbrev = False  # scripts/training.sh knows whole names
     parser.add_argument("--recipe", default="smollm2", help="a name in training/recipes, or a .toml")
-    parser.add_argument("--base", type=Path, default=SHIPPED, help="a .gguf or a Hugging Face folder")
+    parser.add_argument("--base", type=Path, default=base.SERVED, help="a .gguf or a Hugging Face folder")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; one that is there is gone on with")
     parser.add_argument("--dialogues", type=Path, help="a .txt or .jsonl, or a folder of them; default: the recipe's, else training/dialogues")
     parser.add_argument("--persona-chat", type=Path, default=os.environ.get("DIALOGUE_DATA") or None, help="default: DIALOGUE_DATA")

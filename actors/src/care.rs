@@ -4,8 +4,8 @@ use futures_util::future::join_all;
 
 use crate::conversation::{Chat, Desk, now_ms, said, turn};
 use crate::ports::{Change, Pending};
-use crate::reception::{Deed, Step, written};
-use crate::safety::{Concern, bot_question};
+use crate::reception::{Deed, Step, Words, written};
+use crate::safety::{Concern, bot_question, is_bare_thanks};
 use crate::types::{Danger, Label, Mood, Role, Scores, Turn};
 
 /// So long after the written answer it is the same talk, in milliseconds: nobody is flirted with in it.
@@ -56,6 +56,17 @@ impl Desk {
         (!said).then(|| self.caring(chat, person(), &answer, true))
     }
 
+    /// The written answer to who says no more than "ok thanks" right after one of those.
+    pub(crate) fn care_for_thanks(&self, chat: &Chat<'_>, words: &Words) -> Option<Change> {
+        let is_bare = || words.earlier.iter().chain([&words.newest]).all(|text| is_bare_thanks(text));
+        if !self.safety.enabled || !self.has_just_cared(chat) || !is_bare() {
+            return None;
+        }
+        let answer = self.named(self.safety.answer_thanks.trim());
+        let turns = [said(words, turn(Role::Person, &words.newest)), vec![turn(Role::Friend, &answer)]].concat();
+        Some(Change { turns, ..self.say(&answer) })
+    }
+
     /// What changes by a written answer: the person's turns, and the talk's mood.
     fn caring(&self, chat: &Chat<'_>, person: Vec<Turn>, answer: &str, by_classifier: bool) -> Change {
         self.observer.care(by_classifier);
@@ -95,7 +106,7 @@ impl Desk {
         chat.state.turns.iter().rev().filter(|turn| turn.role == Role::Friend)
     }
 
-    /// How many answers lie behind the written one, if that is of this talk.
+    /// How many of the friend's turns lie behind the written one, if that is of this talk.
     fn answers_since_care(&self, chat: &Chat<'_>) -> Option<usize> {
         let safety = &self.safety;
         let texts = [&safety.answer, &safety.answer_again, &safety.answer_other];
@@ -109,6 +120,12 @@ impl Desk {
         self.answers_since_care(chat) == Some(0)
     }
 
+    /// Whether the last thing said was written, not drawn: one of those, or what is said to thanks for it.
+    pub(crate) fn has_just_written(&self, chat: &Chat<'_>) -> bool {
+        let thanks = self.named(self.safety.answer_thanks.trim());
+        self.has_just_cared(chat) || self.friend_turns(chat).next().is_some_and(|turn| turn.text == thanks)
+    }
+
     /// Whether danger was spoken of in this talk, though a lively one has left those turns behind, or /reset has.
     pub(crate) fn has_cared(&self, chat: &Chat<'_>) -> bool {
         let lately = chat.state.profile.cared_at_ms.is_some_and(|at_ms| now_ms() - at_ms < TALK_MS);
@@ -118,7 +135,9 @@ impl Desk {
 
     /// Whether that was so lately that it is still what matters.
     pub(crate) fn is_tender(&self, chat: &Chat<'_>) -> bool {
-        self.answers_since_care(chat).is_some_and(|answers| answers < TENDER_ANSWERS)
+        // Drawn ones alone have a mode.
+        let drawn = |turns| self.friend_turns(chat).take(turns).filter(|turn| turn.mode.is_some()).count();
+        self.answers_since_care(chat).is_some_and(|turns| drawn(turns) < TENDER_ANSWERS)
     }
 }
 

@@ -294,6 +294,9 @@ impl Desk {
             turns.push(turn(Role::Friend, &written));
             return Ok(Answered::Change(Box::new(Change { done, turns, ..self.say(&written) })));
         }
+        if let Some(care) = self.care_for_thanks(chat, words) {
+            return Ok(Answered::Change(Box::new(Change { done, ..care })));
+        }
         // Beside more than the question the truth comes first, and the model answers the rest.
         let first = asked.as_ref().map_or_else(String::new, |_| self.named(&texts.honest_first) + " ");
         let heard = asked.and_then(|asked| asked.beside).unwrap_or_else(|| words.newest.clone());

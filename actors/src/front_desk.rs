@@ -117,7 +117,7 @@ impl Desk {
     /// Why the last answer was given in its mode, in words and numbers.
     fn why(&self, chat: &Chat<'_>) -> String {
         let (profile, rules) = (&chat.state.profile, &self.persona.rules);
-        if self.has_just_cared(chat) {
+        if self.has_just_written(chat) {
             return self.persona.texts.why_written.clone();
         }
         let Some(mode) = &profile.mode else { return self.persona.texts.why_nothing.clone() };

@@ -12,6 +12,7 @@ mod rules;
 mod self_harm;
 #[cfg(test)]
 mod tests;
+mod thanks;
 mod words;
 
 use regex::{RegexSet, RegexSetBuilder};
@@ -20,6 +21,7 @@ use serde::Serialize;
 use crate::types::Danger;
 
 pub use bot_question::{BotQuestion, bot_question};
+pub use thanks::is_bare_thanks;
 
 /// The answer to someone in danger, where the operator wrote none.
 pub const ANSWER: &str = "I'm really glad you told me, and I'm sorry it hurts this much. I'm a bot, and you deserve \
@@ -39,6 +41,10 @@ pub const ANSWER_OTHER: &str = "That's frightening, and it's good that you take 
     number (112 in Europe, 911 in the US and Canada). 988, 116 123 and findahelpline.com also help people who worry about \
     someone. How are you holding up?";
 
+/// The answer to bare thanks for one of the others, where the operator wrote none. The classifier may have been mistaken, too.
+pub const ANSWER_THANKS: &str = "Okay. I'm still here, and you can write about this or about anything else. If it gets heavier, \
+    please call someone, at any hour. And if I got you wrong, just say so.";
+
 /// The probability above which the classifier's hearing counts. The shipped one is calibrated for it: see its card.
 pub const DANGER_ABOVE: f32 = 0.5;
 
@@ -56,6 +62,7 @@ pub enum Concern {
 pub fn prepare() {
     self_harm::prepare();
     bot_question::prepare();
+    thanks::prepare();
 }
 
 /// The operator's care settings.
@@ -69,6 +76,8 @@ pub struct Safety {
     pub answer_again: String,
     /// Sent where somebody else is in danger.
     pub answer_other: String,
+    /// Sent to who says no more than "ok thanks" after one of these.
+    pub answer_thanks: String,
     /// Further regular expressions, for other languages.
     pub patterns: Patterns,
     /// From what probability on the classifier's hearing counts, 0 to 1: 1 leaves the words alone.
@@ -112,6 +121,7 @@ impl Default for Safety {
             answer: ANSWER.to_owned(),
             answer_again: ANSWER_AGAIN.to_owned(),
             answer_other: ANSWER_OTHER.to_owned(),
+            answer_thanks: ANSWER_THANKS.to_owned(),
             patterns: Patterns::default(),
             danger_above: DANGER_ABOVE,
         }
@@ -150,8 +160,12 @@ impl Safety {
     /// What is wrong with the settings, if anything.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        let answers =
-            [("answer", &self.answer), ("answer_again", &self.answer_again), ("answer_other", &self.answer_other)];
+        let answers = [
+            ("answer", &self.answer),
+            ("answer_again", &self.answer_again),
+            ("answer_other", &self.answer_other),
+            ("answer_thanks", &self.answer_thanks),
+        ];
         for (name, _) in answers.iter().filter(|(_, text)| self.enabled && text.trim().is_empty()) {
             problems.push(format!("safety.{name} is empty: write what to say, or set safety.enabled = false"));
         }

@@ -160,9 +160,13 @@ impl<B: Backend> Batcher<B> {
         }
     }
 
-    /// How long each waiting request adds to a newcomer's wait, about.
-    pub fn wait_each(&self) -> Duration {
-        self.wait_each
+    /// How long each waiting request adds to a newcomer's wait, about: as learnt, and no less than the oldest answer under way shows.
+    /// Zero only where nobody waits.
+    pub fn wait_each(&self, now: Instant) -> Duration {
+        let ages = self.active.iter().map(|active| now.saturating_duration_since(active.sequence.admitted));
+        let shown = ages.max().unwrap_or_default() / u32::try_from(self.active.len().max(1)).unwrap_or(u32::MAX);
+        let least = if self.waiting.is_empty() { Duration::ZERO } else { Duration::from_millis(1) };
+        self.wait_each.max(shown).max(least)
     }
 
     /// The backend, for tests and measurements.
@@ -305,8 +309,11 @@ impl<B: Backend> Batcher<B> {
         }
     }
 
+    /// One was answered in this time, together with those that still are and itself. While others wait there are no more of them at
+    /// once, be it for want of cells; else there might be.
     fn learn_wait(&mut self, service: Duration) {
-        let each = service / u32::try_from(self.settings.slots).unwrap_or(u32::MAX);
+        let at_once = if self.waiting.is_empty() { self.settings.slots } else { self.active.len() + 1 };
+        let each = service / u32::try_from(at_once).unwrap_or(u32::MAX);
         self.wait_each = if self.wait_each.is_zero() { each } else { (self.wait_each * 7 + each) / 8 };
     }
 

@@ -170,6 +170,10 @@ impl Backend for ScriptedBackend {
         assert!(!batch.entries().is_empty(), "an empty batch aborts llama.cpp");
         assert!(batch.entries().len() <= self.limits.batch_tokens, "more than n_batch tokens abort llama.cpp");
         if let Some(Some(failure)) = self.failures.pop_front() {
+            // Nobody knows how far it came.
+            for entry in batch.entries().iter().step_by(2) {
+                self.lanes[entry.lane.index()].push(END);
+            }
             return Err(failure);
         }
         self.rows.clear();

@@ -22,8 +22,8 @@ pub struct Fitted {
     pub first_turn: u64,
 }
 
-/// Of four parts of the turns that were given, a conversation's lane may begin behind so many: somebody may say "ok" twice, and
-/// nearly nothing would be left.
+/// Of four parts of the turns that were given, a conversation's lane may begin behind so many, where it would not be cut behind more
+/// anyway: somebody may say "ok" twice, and nearly nothing would be left.
 const LATEST_BEGINNING: usize = 3;
 
 /// Characters of a line at most, with the blanks behind it. Where llama.cpp has no splitter of its own for a tokenizer it splits
@@ -73,16 +73,18 @@ pub fn fit(
     turns.reverse();
     let all = prompt.turns.len();
     let fits_from = all - turns.len();
-    let lane_begins = |index: &usize| Some(hash(&prompt.turns[*index..])) == anchor;
-    let first = (fits_from..all).take_while(|index| index * 4 <= all * LATEST_BEGINNING).find(lane_begins);
-    let first = first.unwrap_or_else(|| {
-        let (mut needed, mut first) = (budget.needed, fits_from);
-        while fits_from > 0 && needed > context * REFILL_PERCENT / 100 && first + 1 < all {
-            needed -= turns[first - fits_from].len();
-            first += 1;
-        }
-        first
-    });
+    // Where it would be cut anew.
+    let (mut needed, mut cut) = (budget.needed, fits_from);
+    while fits_from > 0 && needed > context * REFILL_PERCENT / 100 && cut + 1 < all {
+        needed -= turns[cut - fits_from].len();
+        cut += 1;
+    }
+    let is_anchor = |turns: &[Vec<Piece>]| Some(hash(turns)) == anchor;
+    // Of a lane that was left the newest turn alone, the anchor is that turn's.
+    let alone = |index: usize| fits_from > 0 && index <= cut && is_anchor(&prompt.turns[index..=index]);
+    let lane_begins = |index: &usize| is_anchor(&prompt.turns[*index..]) || alone(*index);
+    let may_begin = |index: &usize| *index <= cut || index * 4 <= all * LATEST_BEGINNING;
+    let first = (fits_from..all).take_while(may_begin).find(lane_begins).unwrap_or(cut);
     turns.drain(..first - fits_from);
 
     let mut tokens = prefix.clone();
@@ -183,7 +185,7 @@ mod tests {
     #[test]
     fn old_turns_leave_down_to_sixty_percent_and_the_cut_stays_where_it_was() {
         let backend = ScriptedBackend::default();
-        let turns: Vec<String> = (0..20).map(|turn| format!("turn {turn:02}...")).collect();
+        let turns: Vec<String> = (0..30).map(|turn| format!("turn {turn:02}...")).collect();
         let mut anchor = None;
         let mut cuts = Vec::new();
         for count in 1..=turns.len() {
@@ -195,7 +197,23 @@ mod tests {
             cuts.push(fitted.dropped_turns);
         }
         // 80 of 100 tokens are for turns of 10: eight fit, the ninth leaves four.
-        assert_eq!(cuts, [0, 0, 0, 0, 0, 0, 0, 0, 5, 5, 5, 5, 5, 10, 10, 10, 10, 10, 15, 15]);
+        let kept = [(0, 8), (5, 5), (10, 5), (15, 5), (20, 5), (25, 2)];
+        assert_eq!(cuts, kept.map(|(cut, times)| vec![cut; times]).concat());
+    }
+
+    #[test]
+    fn a_message_that_was_left_alone_is_still_there_when_the_next_one_comes() {
+        let (old, large, backend) = ("o".repeat(30), "l".repeat(60), ScriptedBackend::default());
+        let held = fit(&backend, &prompt(&[&old, &large]), 12, 100, None).unwrap();
+        assert_eq!(held.dropped_turns, 1);
+        let later = prompt(&[&old, &large, "reply.", "why?"]);
+        let fitted = fit(&backend, &later, 12, 100, Some(held.first_turn)).unwrap();
+        assert_eq!((text(&fitted), fitted.dropped_turns), (format!("PREFIX{large}reply.why?>>"), 1));
+        assert_eq!(
+            fit(&backend, &later, 12, 100, None).unwrap().dropped_turns,
+            2,
+            "and the lane would be worth nothing"
+        );
     }
 
     #[test]

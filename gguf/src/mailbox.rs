@@ -257,7 +257,12 @@ mod tests {
         let mut third = mailbox.submit(request(1), now).unwrap();
         jobs.clear();
         drop(mailbox.take(false));
-        assert!(third.done.try_recv().is_err());
+        assert_eq!(
+            third.done.try_recv().unwrap_err(),
+            oneshot::error::TryRecvError::Closed,
+            "it ends, if without an answer"
+        );
+        assert!(mailbox.lock().in_flight.is_empty());
         mailbox.submit(request(1), now).unwrap();
     }
 

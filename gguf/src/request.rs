@@ -204,7 +204,7 @@ pub struct Usage {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
     /// The queue is full; the wait is an estimate from the current speed.
-    #[error("overloaded: {queued} requests wait, about {wait:?} each")]
+    #[error("overloaded: {queued} requests wait; a slot is free in about {wait:?}")]
     Overloaded {
         /// Requests waiting.
         queued: usize,

@@ -161,6 +161,8 @@ sections! {
         answer_again: String = safety::ANSWER_AGAIN.to_owned();
         /// The answer to who worries about someone else.
         answer_other: String = safety::ANSWER_OTHER.to_owned();
+        /// The answer to who says no more than "ok thanks" after one of these.
+        answer_thanks: String = safety::ANSWER_THANKS.to_owned();
         /// More regular expressions (Rust's syntax, case ignored) that say so, for languages other than English.
         patterns: Vec<String> = Vec::new();
         /// How sure the emotion model must be, 0 to 1, that a message speaks of it without saying so plainly; 1 leaves that to the

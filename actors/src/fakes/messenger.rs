@@ -24,6 +24,7 @@ struct State {
     polls: VecDeque<ApiError>,
     sends: VecDeque<(Option<ChatId>, ApiError)>,
     drafts: VecDeque<ApiError>,
+    typings: VecDeque<ApiError>,
     send_time: Duration,
     draft_time: Duration,
     calls: Vec<(Instant, Call)>,
@@ -79,6 +80,11 @@ impl FakeMessenger {
     /// The next previews fail like this, one after the other.
     pub fn fail_drafts(&self, errors: impl IntoIterator<Item = ApiError>) {
         self.state().drafts.extend(errors);
+    }
+
+    /// The next "typing…" fail like this, one after the other.
+    pub fn fail_typing(&self, errors: impl IntoIterator<Item = ApiError>) {
+        self.state().typings.extend(errors);
     }
 
     /// Every send from now on takes this long, on tokio's clock.
@@ -163,8 +169,7 @@ impl Messenger for FakeMessenger {
     }
 
     async fn typing(&self, chat: ChatId, topic: Option<i64>) -> Result<(), ApiError> {
-        drop(self.record(Call::Typing(chat, topic)));
-        Ok(())
+        self.record(Call::Typing(chat, topic)).typings.pop_front().map_or(Ok(()), Err)
     }
 
     async fn draft(&self, chat: ChatId, topic: Option<i64>, draft_id: i64, text: &str) -> Result<(), ApiError> {

@@ -30,7 +30,9 @@ pub(super) async fn typing(shared: Rc<Shared>, chat: ChatId, topic: Option<i64>,
     let settings = shared.parts.settings;
     while shared.is_typing(chat, turn) {
         let mut pause = settings.typing_every;
-        if let Ok(_permit) = shared.ephemera.try_acquire() {
+        if let Some(blocked) = shared.blocked(chat) {
+            pause = blocked;
+        } else if let Ok(_permit) = shared.ephemera.try_acquire() {
             match shared.parts.messenger.typing(chat, topic).await {
                 Err(ApiError::RetryAfter(wait)) => pause = pause.max(wait),
                 Err(ApiError::Forbidden | ApiError::Rejected(_)) => break,
@@ -47,7 +49,10 @@ pub(super) async fn previews(shared: Rc<Shared>, chat: ChatId) {
     let settings = shared.parts.settings;
     while let Some(Preview { topic, draft_id, text, .. }) = shared.take_preview(chat) {
         let mut pause = settings.preview_every;
-        if let Ok(_permit) = shared.ephemera.try_acquire() {
+        if let Some(blocked) = shared.blocked(chat) {
+            // Nothing is shown meanwhile; what grows is shown when it may be.
+            pause = blocked;
+        } else if let Ok(_permit) = shared.ephemera.try_acquire() {
             let shown = shared.showing(chat).drop_guard();
             let outcome = shared.parts.messenger.draft(chat, topic, draft_id, clip(&text, MOST_UNITS)).await;
             drop(shown);
@@ -89,6 +94,12 @@ impl Shared {
         let state = self.state.borrow();
         let is_on = |&(now, until): &(u64, Instant)| now == turn && Instant::now() < until;
         !self.parts.stop.is_cancelled() && state.typing.get(&chat).is_some_and(is_on)
+    }
+
+    /// How long the server lets this chat wait, if it does: what may be lost does not add to what it counts.
+    fn blocked(&self, chat: ChatId) -> Option<Duration> {
+        let blocked = self.pace(chat, |pace, now| pace.blocked(now));
+        (!blocked.is_zero()).then_some(blocked)
     }
 
     fn end_typing(&self, chat: ChatId, turn: u64) {

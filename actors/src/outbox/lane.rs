@@ -96,6 +96,10 @@ async fn one_row(shared: &Shared, row: OutRow, outbox: &Recipient<OutboxWake>) -
     }
     let _in_flight = shared.parts.in_flight.token();
 
+    if message && row.state == OutState::Sending && !is_within_reach(shared, chat).await {
+        shared.back_off(chat);
+        return Ok(Next::Row);
+    }
     if !shared.parts.store.mark(row.id, OutState::Sending).await? {
         // Erased since it was read, as by a person who waited for a permit together with it.
         return Ok(Next::Row);
@@ -116,6 +120,12 @@ async fn one_row(shared: &Shared, row: OutRow, outbox: &Recipient<OutboxWake>) -
 /// or no clear answer came.
 fn may_resend(shared: &Shared, row: &OutRow) -> bool {
     shared.parts.settings.ambiguous == AmbiguousSend::Resend && row.attempts <= 1
+}
+
+/// Whether the server answers, by a call that makes no message: the one resend of a row is not spent on a server that is down.
+async fn is_within_reach(shared: &Shared, chat: ChatId) -> bool {
+    let answer = shared.parts.messenger.typing(chat, None).await;
+    !matches!(answer, Err(ApiError::Ambiguous(_) | ApiError::Unreachable(_)))
 }
 
 /// Writes what became of a send.

@@ -59,7 +59,46 @@ fn an_answer_without_words_is_named() {
     assert!(named(Safety { answer: blank(), ..Safety::default() }).contains("safety.answer is empty"));
     assert!(named(Safety { answer_again: blank(), ..Safety::default() }).contains("safety.answer_again is empty"));
     assert!(named(Safety { answer_other: blank(), ..Safety::default() }).contains("safety.answer_other is empty"));
+    assert!(named(Safety { answer_thanks: blank(), ..Safety::default() }).contains("safety.answer_thanks is empty"));
     assert!(Safety { enabled: false, answer: blank(), ..Safety::default() }.problems().is_empty());
+}
+
+#[test]
+fn bare_thanks_are_told_from_words_that_want_an_answer() {
+    for bare in [
+        "haha ok thanks",
+        "ok",
+        "Thank you so much for listening, Arthur.",
+        "i will, thx 🙏",
+        "lol jk",
+        "nvm, forget i said anything",
+        "I'm fine. It was just a joke",
+        "👍",
+        "yeah i guess",
+        "😂 ok sorry",
+    ] {
+        assert!(is_bare_thanks(bare), "{bare}");
+    }
+    for more in [
+        "",
+        "...",
+        "❤️",
+        "😂",
+        "hm",
+        "ok?",
+        "ok bye",
+        "ok, но я хочу умереть",
+        "yeah 我想死",
+        "ok i will do it",
+        "thanks but i don't want to call anyone",
+        "i'm not fine",
+        "no thanks",
+        "sure, like anyone cares",
+        "i'm joking about the bridge, not the rest",
+        "ok. my cat is here",
+    ] {
+        assert!(!is_bare_thanks(more), "{more}");
+    }
 }
 
 #[test]

@@ -22,8 +22,14 @@ const UNKNOWN_MEMORY: u64 = 4 << 30;
 /// [`StartError::Setting`] where eight bits were asked for and a head is no multiple of a block.
 pub(super) fn keys(model: &LlamaModel, config: &EngineConfig) -> Result<KvCacheType, StartError> {
     let head = head(model);
+    // llama.cpp opens no context for latent attention (MLA) where keys and values are not stored alike.
+    let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
+    let is_latent = model.meta_val_str(&format!("{architecture}.attention.key_length_mla")).is_ok();
     match config.kv_keys {
-        KvKeys::Auto if config.gpu_layers == 0 && head.is_multiple_of(BLOCK) => Ok(KvCacheType::Q8_0),
+        KvKeys::Q8_0 if is_latent => Err(StartError::Setting(
+            "kv_keys is \"q8_0\", and this model needs keys and values that are stored alike; take \"auto\"".into(),
+        )),
+        KvKeys::Auto if config.gpu_layers == 0 && !is_latent && head.is_multiple_of(BLOCK) => Ok(KvCacheType::Q8_0),
         KvKeys::Q8_0 if head.is_multiple_of(BLOCK) => Ok(KvCacheType::Q8_0),
         KvKeys::Q8_0 => Err(StartError::Setting(format!(
             "kv_keys is \"q8_0\", which needs heads of a multiple of {BLOCK}, and this model's have {head}; take \"auto\""

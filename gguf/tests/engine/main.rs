@@ -261,6 +261,21 @@ fn overload_is_a_value_with_an_estimated_wait() {
 }
 
 #[test]
+fn who_waits_is_told_of_it_before_any_answer_has_ended() {
+    let endless = ScriptedBackend::default().with_script(|_| u32::from(b'a'));
+    let mut bench = Bench::with(endless, 1);
+    let first = bench.submit(request(1, "p.", &["x"]));
+    bench.step();
+    let second = bench.submit(request(2, "p.", &["x"]));
+    assert_eq!((first.wait, second.wait), (Duration::ZERO, Duration::ZERO), "nobody is ahead in the queue");
+    for _ in 0..5 {
+        bench.step();
+    }
+    let third = bench.submit(request(3, "p.", &["x"]));
+    assert!(third.wait >= Duration::from_millis(5), "five steps of a millisecond were not enough: {:?}", third.wait);
+}
+
+#[test]
 fn the_same_seed_gives_the_same_text_and_another_seed_another() {
     let text = |seed| {
         let mut bench = Bench::new(ScriptedBackend::default().with_script(|_| 256));

@@ -33,6 +33,8 @@ pub(super) fn read(answer: Answer<'_>) -> Result<Value, ApiError> {
     Err(match status {
         401 => ApiError::Unauthorized(401),
         429 => ApiError::RetryAfter(Duration::from_secs(retry_after.unwrap_or(USUAL_WAIT))),
+        // A proxy's limit on what passes through it: however often it is tried.
+        413 => ApiError::Rejected("HTTP 413, too large for something on the way to the Bot API".to_owned()),
         500.. => ApiError::Ambiguous(format!("HTTP {status} without the API's JSON")),
         _ => ApiError::Unreachable(format!("HTTP {status}, and not from the Bot API: is TG_API_URL right?")),
     })
@@ -55,6 +57,10 @@ fn refusal(status: u16, retry_after: Option<u64>, json: &Value) -> ApiError {
         429 => ApiError::RetryAfter(Duration::from_secs(seconds.unwrap_or(USUAL_WAIT))),
         400 if description.to_lowercase().contains("message is not modified") => ApiError::NotModified,
         400..500 => ApiError::Rejected(kind_of(code, description)),
+        // It was sent, and something in the group removed it: sent again it would be removed again.
+        500.. if description.to_lowercase().contains("immediately deleted") => {
+            ApiError::Rejected(kind_of(code, description))
+        }
         _ => ApiError::Unreachable(format!("HTTP {code}")),
     }
 }
@@ -107,6 +113,8 @@ mod tests {
         assert!(matches!(answer(502, "<html>Bad Gateway</html>"), Err(ApiError::Ambiguous(_))));
         assert!(matches!(answer(502, r#"{"error":"gateway"}"#), Err(ApiError::Ambiguous(_))));
         assert!(matches!(refused(500, "Internal Server Error", &Value::Null), ApiError::Unreachable(_)));
+        let removed = "Internal Server Error: sent message was immediately deleted";
+        assert!(matches!(refused(500, removed, &Value::Null), ApiError::Rejected(_)), "not again and again");
     }
 
     #[test]
@@ -159,5 +167,7 @@ mod tests {
         let Err(ApiError::Unreachable(reason)) = answer(404, "<html>nginx</html>") else { panic!() };
         assert!(reason.contains("TG_API_URL"));
         assert!(matches!(answer(301, ""), Err(ApiError::Unreachable(_))));
+        let too_large = answer(413, "<html>nginx</html>");
+        assert!(matches!(too_large, Err(ApiError::Rejected(_))), "it would stand before all that follows for ever");
     }
 }

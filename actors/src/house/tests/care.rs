@@ -113,6 +113,28 @@ fn nobody_is_flirted_with_after_danger_though_its_turns_are_gone() {
 }
 
 #[test]
+fn bare_thanks_for_the_written_answer_are_not_left_to_the_model() {
+    in_virtual_time(|| async {
+        let (world, safety) = (World::open(), Safety::default());
+        world.talk(ANN, "ok thanks").await;
+        world.talk(ANN, DANGER).await;
+        world.talk(ANN, "haha ok thanks").await;
+        world.commands(ANN, "why");
+        pass_s(3).await;
+        world.talk(ANN, "ok").await;
+        let said = ["re: ok thanks", &safety.answer, &safety.answer_thanks, &texts().why_written, "re: ok"];
+        assert_eq!(world.read(ANN), said, "only right after it, and once");
+        world.talk(ANN, "such joy").await;
+        world.talk(ANN, "such joy again").await;
+        assert_eq!(world.modes(ANN)[1..], ["FIX", "FIX", "FIX"], "what the model says after it, the thanks aside");
+        assert_eq!(world.turns(ANN)[4..6], [person("haha ok thanks"), friend(&safety.answer_thanks)]);
+        world.talk(BEN, DANGER).await;
+        world.talk(BEN, "ok thanks, but nobody answers there").await;
+        assert_eq!(world.read(BEN), [safety.answer, "re: ok thanks, but nobody answers there".to_owned()]);
+    });
+}
+
+#[test]
 fn why_tells_of_the_written_answer_and_of_what_still_counts() {
     in_virtual_time(|| async {
         let world = World::open();
@@ -136,7 +158,7 @@ fn the_model_knows_of_danger_told_in_an_edit_or_behind_a_command() {
             let world = World::open();
             world.does(ANN, event);
             pass_s(5).await;
-            world.talk(ANN, "ok").await;
+            world.talk(ANN, "he never answers").await;
             let prompt = world.engine.requests()[0].prompt.text();
             assert!(prompt.contains(DANGER) && prompt.contains("988"), "{prompt}");
             assert_eq!(world.modes(ANN), ["FIX"]);

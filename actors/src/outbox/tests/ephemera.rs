@@ -90,3 +90,22 @@ fn a_message_lets_a_preview_on_its_way_arrive_first_but_not_for_long() {
         });
     }
 }
+
+#[test]
+fn a_chat_that_has_to_wait_is_shown_nothing_meanwhile() {
+    in_virtual_time(|| async {
+        let bench = Bench::new();
+        bench.messenger.fail_sends(Some(ANN), [ApiError::RetryAfter(Duration::from_secs(30))]);
+        bench.answer(ANN, &["I see."]).await;
+        let running = bench.start();
+        pass_s(1).await;
+        running.outbox.send(Typing { chat: ANN, topic: None, on: true }).await.unwrap();
+        running.outbox.send(Preview { chat: ANN, topic: None, draft_id: 9, text: "And".to_owned() }).await.unwrap();
+        pass_s(20).await;
+        assert_eq!(bench.messenger.calls().len(), 1, "each call would make the wait longer");
+        pass_s(20).await;
+        let calls = bench.messenger.calls();
+        assert!(calls.iter().any(|(_, call)| *call == Call::Typing(ANN, None)), "{calls:?}");
+        assert_eq!(bench.messenger.texts(ANN), ["I see."; 2]);
+    });
+}
