@@ -160,13 +160,15 @@ impl<B: Backend> Batcher<B> {
         }
     }
 
-    /// How long each waiting request adds to a newcomer's wait, about: as learnt, and no less than the oldest answer under way shows.
-    /// Zero only where nobody waits.
+    /// How long each waiting request adds to a newcomer's wait, about: as learnt, or while no answer has ended yet, by what the oldest
+    /// has taken so far. Never zero where somebody waits.
     pub fn wait_each(&self, now: Instant) -> Duration {
-        let ages = self.active.iter().map(|active| now.saturating_duration_since(active.sequence.admitted));
-        let shown = ages.max().unwrap_or_default() / u32::try_from(self.active.len().max(1)).unwrap_or(u32::MAX);
-        let least = if self.waiting.is_empty() { Duration::ZERO } else { Duration::from_millis(1) };
-        self.wait_each.max(shown).max(least)
+        let shown = || {
+            let ages = self.active.iter().map(|active| now.saturating_duration_since(active.sequence.admitted));
+            ages.max().unwrap_or_default() / u32::try_from(self.active.len().max(1)).unwrap_or(u32::MAX)
+        };
+        let each = if self.wait_each.is_zero() { shown() } else { self.wait_each };
+        each.max(if self.waiting.is_empty() { Duration::ZERO } else { Duration::from_millis(1) })
     }
 
     /// The backend, for tests and measurements.

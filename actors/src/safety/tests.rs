@@ -89,6 +89,8 @@ fn bare_thanks_are_told_from_words_that_want_an_answer() {
         "ok bye",
         "ok, но я хочу умереть",
         "yeah 我想死",
+        "fine 💔",
+        "ok 🔪",
         "ok i will do it",
         "thanks but i don't want to call anyone",
         "i'm not fine",

@@ -10,14 +10,17 @@ use super::words::words;
 
 /// Whether a message says no more than that the one before was read: "haha ok thanks", "i will, thx", "jk".
 pub fn is_bare_thanks(text: &str) -> bool {
-    // `words` drops the letters of other scripts.
-    if text.chars().any(|c| c.is_alphabetic() && !c.is_ascii()) {
+    // `words` drops the letters of other scripts, and signs such as a knife.
+    if text.chars().any(|c| !c.is_ascii() && !PLAIN.contains(c)) {
         return false;
     }
     // A question mark is a word here, which nothing takes out: "ok?" wants an answer.
     let mut words = words(&text.replace(['👍', '👌', '🙏'], " ok "), true);
     take_out(&mut words, &SAID) && words.split_whitespace().all(|word| matches!(word, "." | "~" | "lol"))
 }
+
+/// Signs beyond ASCII that change nothing.
+const PLAIN: &str = "’‘…👍👌🙏❤\u{fe0f}😂🤣🙂😊";
 
 pub(super) fn prepare() {
     LazyLock::force(&SAID);
