@@ -15,7 +15,7 @@ use friend_actors::persona::{Persona, TemplateKind};
 use friend_actors::poller::PollerSettings;
 use friend_actors::ports::{Engine, Messenger, Scorer, Store};
 use friend_actors::prompt::Template;
-use friend_actors::safety::Safety;
+use friend_actors::safety::{Next, Safety};
 use friend_actors::supervisor::Intensity;
 use friend_gguf::llama::end_process;
 use friend_gguf::request::{EngineConfig, KvKeys, KvLayout};
@@ -223,6 +223,14 @@ pub fn safety(config: &Config) -> Safety {
         answer_again: safety.answer_again.clone(),
         answer_other: safety.answer_other.clone(),
         answer_thanks: safety.answer_thanks.clone(),
+        next: Next {
+            safe: safety.next_safe.clone(),
+            heavy: safety.next_heavy.clone(),
+            alone: safety.next_alone.clone(),
+            company: safety.next_company.clone(),
+            wrong: safety.next_wrong.clone(),
+            other: safety.next_other.clone(),
+        },
         danger_above: safety.danger_above,
         patterns: safety.patterns.clone().into(),
     }

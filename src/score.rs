@@ -7,6 +7,7 @@ use friend_actors::{
     mode::{Choice, Rules},
     ports::Scorer,
     safety::{Concern, Safety},
+    tact::sobered,
     types::{Danger, Label, Reading, Scores},
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -28,7 +29,8 @@ pub struct Judges<'a> {
 }
 
 /// Scores each line of `input` as one message, blank ones too, and answers each with one line of `output`: as JSON
-/// `{"scores":{seven labels},"positive":…,"negative":…,"mode":"FIX","danger":{two},"concern":null}`, else as words. Answers come as soon as no further line
+/// `{"scores":{seven labels},"positive":…,"negative":…,"mode":"FIX","bad_news":false,"danger":{two},"concern":null}`, else as words; of plain bad
+/// news the sums and the mode are those that the bot goes by. Answers come as soon as no further line
 /// is waiting. Ends with the input, or when nobody reads the output any more.
 ///
 /// # Errors
@@ -97,6 +99,8 @@ fn next_line(input: &mut impl BufRead) -> std::io::Result<Option<String>> {
 struct Answer {
     scores: Scores,
     choice: Choice,
+    /// Whether its plain words overruled the scores.
+    bad_news: bool,
     danger: Option<Danger>,
     /// What the bot acts on: plain words, or else what the classifier heard.
     concern: Option<Concern>,
@@ -105,7 +109,8 @@ struct Answer {
 impl Answer {
     fn new(judges: Judges<'_>, text: &str, Reading { scores, danger }: Reading) -> Self {
         let concern = judges.safety.concern(text).or_else(|| judges.safety.heard(danger));
-        Self { scores, choice: judges.rules.choose(scores, None, false), danger, concern }
+        let felt = sobered(judges.rules, text, scores);
+        Self { scores, choice: judges.rules.choose(felt, None, false), bad_news: felt != scores, danger, concern }
     }
 
     fn line(&self, json: bool) -> String {
@@ -115,8 +120,9 @@ impl Answer {
         }
         let top = self.by_probability()[0];
         let concern = self.concern.map_or(String::new(), |concern| format!(", may be in danger: {}", spoken(concern)));
+        let news = if self.bad_news { ", plain bad news" } else { "" };
         let score = self.scores.get(top);
-        format!("{mode:8} {} {score:.2}, positive {positive:.2}, negative {negative:.2}{concern}", top.name())
+        format!("{mode:8} {} {score:.2}, positive {positive:.2}, negative {negative:.2}{news}{concern}", top.name())
     }
 
     fn table(&self) -> String {
@@ -134,7 +140,8 @@ impl Answer {
                 spoken(concern)
             )
         });
-        format!("{rows}\npositive  {positive:.3}\nnegative  {negative:.3}{danger}\nmode      {mode}{care}")
+        let news = if self.bad_news { " (plain bad news: they count as sad, whatever they sound like)" } else { "" };
+        format!("{rows}\npositive  {positive:.3}\nnegative  {negative:.3}{danger}\nmode      {mode}{news}{care}")
     }
 
     fn by_probability(&self) -> [Label; 7] {
@@ -152,11 +159,12 @@ impl Serialize for Answer {
                 serializer.collect_map(Label::ALL.map(|label| (label.name(), self.0.get(label))))
             }
         }
-        let mut map = serializer.serialize_map(Some(6))?;
+        let mut map = serializer.serialize_map(Some(7))?;
         map.serialize_entry("scores", &ByLabel(&self.scores))?;
         map.serialize_entry("positive", &self.choice.positive)?;
         map.serialize_entry("negative", &self.choice.negative)?;
         map.serialize_entry("mode", &self.choice.mode)?;
+        map.serialize_entry("bad_news", &self.bad_news)?;
         map.serialize_entry("danger", &self.danger)?;
         map.serialize_entry("concern", &self.concern)?;
         map.end()
@@ -204,7 +212,7 @@ mod tests {
     async fn every_line_has_its_line_of_json_blank_ones_too() {
         let answers = answers(true, b"grr\n\n  \nlast without end").await;
         assert_eq!(answers.len(), 4);
-        let angry = r#"{"scores":{"anger":1.0,"disgust":0.0,"fear":0.0,"joy":0.0,"neutral":0.0,"sadness":0.0,"surprise":0.0},"positive":0.0,"negative":1.0,"mode":"FIX","danger":{"themselves":0.25,"someone_else":0.125},"concern":null}"#;
+        let angry = r#"{"scores":{"anger":1.0,"disgust":0.0,"fear":0.0,"joy":0.0,"neutral":0.0,"sadness":0.0,"surprise":0.0},"positive":0.0,"negative":1.0,"mode":"FIX","bad_news":false,"danger":{"themselves":0.25,"someone_else":0.125},"concern":null}"#;
         assert_eq!(answers[0], angry);
         assert!(answers[1..].iter().all(|answer| answer.contains(r#""negative":0.0,"mode":"WARM","#)), "{answers:?}");
     }
@@ -235,6 +243,15 @@ mod tests {
         let judges = Judges { scorer: &Fake, rules: &rules, safety: &safety };
         let told = message(judges, false, "soon it is over".into()).await.unwrap();
         assert!(told.contains("danger    0.875") && !told.contains("No model"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn plain_bad_news_overrule_what_they_sound_like() {
+        let told = answers(true, b"the tumour is back\n").await.concat();
+        assert!(told.contains(r#""joy":1.0"#), "the classifier's own scores stay: {told}");
+        assert!(told.contains(r#""positive":0.0,"negative":1.0,"mode":"FIX","bad_news":true"#), "{told}");
+        let told = answers(false, b"the tumour is back\n").await.concat();
+        assert_eq!(told, "FIX      joy 1.00, positive 0.00, negative 1.00, plain bad news");
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use crate::conversation::{Chat, Desk, now_ms, said, turn};
 use crate::ports::{Change, Pending};
 use crate::reception::{Deed, Step, Words, written};
 use crate::safety::{Concern, bot_question, is_bare_thanks};
-use crate::types::{Danger, Label, Mood, Role, Scores, Turn};
+use crate::types::{Danger, Mood, Role, Scores, Turn};
 
 /// So long after the written answer it is the same talk, in milliseconds: nobody is flirted with in it.
 const TALK_MS: i64 = 6 * 60 * 60 * 1000;
@@ -72,9 +72,8 @@ impl Desk {
         self.observer.care(by_classifier);
         let turns = if person.is_empty() { person } else { [person, vec![turn(Role::Friend, answer)]].concat() };
         let rules = &self.persona.rules;
-        let sad = if rules.negative.contains(&Label::Sadness) { Some(&Label::Sadness) } else { rules.negative.first() };
         let mut scores = Scores([0.0; 7]);
-        scores.0[*sad.unwrap_or(&Label::Sadness) as usize] = 1.0;
+        scores.0[rules.sorrow() as usize] = 1.0;
         let changed = self.profile(chat, |profile| {
             profile.mood = Some(Mood { scores, weight: 1.0 });
             profile.mode = Some(rules.negative_mode.clone());
@@ -102,12 +101,12 @@ impl Desk {
     }
 
     /// The friend's turns, the newest first.
-    fn friend_turns<'a>(&self, chat: &'a Chat<'_>) -> impl Iterator<Item = &'a Turn> {
+    pub(crate) fn friend_turns<'a>(&self, chat: &'a Chat<'_>) -> impl Iterator<Item = &'a Turn> {
         chat.state.turns.iter().rev().filter(|turn| turn.role == Role::Friend)
     }
 
     /// How many of the friend's turns lie behind the written one, if that is of this talk.
-    fn answers_since_care(&self, chat: &Chat<'_>) -> Option<usize> {
+    pub(crate) fn answers_since_care(&self, chat: &Chat<'_>) -> Option<usize> {
         let safety = &self.safety;
         let texts = [&safety.answer, &safety.answer_again, &safety.answer_other];
         let texts = texts.map(|text| self.named(text.trim()));
@@ -120,10 +119,11 @@ impl Desk {
         self.answers_since_care(chat) == Some(0)
     }
 
-    /// Whether the last thing said was written, not drawn: one of those, or what is said to thanks for it.
+    /// Whether the last thing said was written, not drawn: one of those, or what is said after it.
     pub(crate) fn has_just_written(&self, chat: &Chat<'_>) -> bool {
-        let thanks = self.named(self.safety.answer_thanks.trim());
-        self.has_just_cared(chat) || self.friend_turns(chat).next().is_some_and(|turn| turn.text == thanks)
+        let Some(last) = self.friend_turns(chat).next() else { return false };
+        let after = self.safety.next.texts().into_iter().chain([self.safety.answer_thanks.as_str()]);
+        self.has_just_cared(chat) || after.into_iter().any(|text| last.text == self.named(text.trim()))
     }
 
     /// Whether danger was spoken of in this talk, though a lively one has left those turns behind, or /reset has.
@@ -141,6 +141,6 @@ impl Desk {
     }
 }
 
-fn is_of_this_talk(turn: &Turn) -> bool {
+pub(crate) fn is_of_this_talk(turn: &Turn) -> bool {
     now_ms() - turn.at_ms < TALK_MS
 }

@@ -300,9 +300,12 @@ impl Desk {
         // Beside more than the question the truth comes first, and the model answers the rest.
         let first = asked.as_ref().map_or_else(String::new, |_| self.named(&texts.honest_first) + " ");
         let heard = asked.and_then(|asked| asked.beside).unwrap_or_else(|| words.newest.clone());
-        let felt = self.feel(&heard).await;
+        let felt = self.feel_soberly(&heard).await;
         let person = || said(words, turn(Role::Person, &words.newest));
         if let Some(care) = self.care_for_hints(chat, felt.danger, person) {
+            return Ok(Answered::Change(Box::new(Change { done, ..care })));
+        }
+        if let Some(care) = self.care_on(chat, words) {
             return Ok(Answered::Change(Box::new(Change { done, ..care })));
         }
         let rules = &self.persona.rules;
@@ -326,7 +329,9 @@ impl Desk {
 
         let person = Turn { scores: (!felt.degraded).then_some(felt.scores), ..turn(Role::Person, &words.newest) };
         let heard = Turn { text: heard, ..person.clone() };
-        let generation = Generation { desk: self, chat, inbox, mode: &choice.mode, person: &heard, first: &first };
+        let sober = self.is_sober(&choice, &felt, tender);
+        let generation =
+            Generation { desk: self, chat, inbox, mode: &choice.mode, person: &heard, first: &first, sober };
         let (text, done, usage) = match generation.run().await? {
             Generated::Whole { text, usage } => (text, done, Some(usage)),
             Generated::Stopped { text, rows } => (text, [done, rows].concat(), None),

@@ -12,6 +12,7 @@ use crate::messages::{Preview, Typing};
 use crate::ports::{Pending, StoreError};
 use crate::reception::{News, Pressing, news};
 use crate::reply::{finished, preview, sentences};
+use crate::safety::rejoices;
 use crate::supervisor::backoff;
 use crate::texts::{fill, spoken};
 use crate::types::{Role, Turn};
@@ -26,6 +27,8 @@ pub(crate) struct Generation<'a> {
     pub person: &'a Turn,
     /// What is said before the answer, written beforehand.
     pub first: &'a str,
+    /// Whether an answer that rejoices is not to be said.
+    pub sober: bool,
 }
 
 /// How it ended.
@@ -57,12 +60,17 @@ enum Attempt {
     Expired,
     /// The newest message alone is too long; this share of it fits.
     TooLong(f64),
+    /// It rejoices with somebody sad.
+    Tactless,
     /// An empty reply, or a failing model.
     Failed,
 }
 
 /// Attempts with an answer of the engine, before apologising.
 const ATTEMPTS: u32 = 4;
+
+/// Answers drawn anew because they rejoiced, before a written one is said.
+const REDRAWS: u32 = 2;
 
 /// Cuts of a message that is too long, before apologising. Each leaves at most nine tenths; most need two.
 const CUTS: u32 = 12;
@@ -75,7 +83,7 @@ impl Generation<'_> {
     pub async fn run(&self) -> Result<Generated, StoreError> {
         let mut person = self.person.clone();
         let mut facts = self.chat.state.profile.facts.len();
-        let (mut attempt, mut waits, mut cuts) = (0, 0, 0);
+        let (mut attempt, mut waits, mut cuts, mut tactless) = (0, 0, 0, 0);
         // Of a flood not all was seen, and its wake-ups are heard.
         if self.inbox.len() >= self.desk.config.inbox_rows
             && let Some(ended) = self.heed("").await?
@@ -83,7 +91,7 @@ impl Generation<'_> {
             return Ok(ended);
         }
         while attempt < ATTEMPTS && cuts < CUTS {
-            let wait = match self.attempt(&person, facts, attempt).await? {
+            let wait = match self.attempt(&person, facts, attempt + tactless).await? {
                 Attempt::Ended(generated) => return Ok(generated),
                 Attempt::Overloaded(wait) => {
                     self.tell_wait(&self.busy(wait)).await?;
@@ -96,6 +104,16 @@ impl Generation<'_> {
                 Attempt::Expired => {
                     attempt += 2;
                     Duration::from_secs(1)
+                }
+                Attempt::Tactless => {
+                    tactless += 1;
+                    self.desk.observer.tactless();
+                    // Greedily drawn it would be the same again.
+                    if tactless > REDRAWS || !self.desk.persona.sampling.do_sample {
+                        let text = self.desk.comfort(self.chat);
+                        return Ok(Generated::Whole { text, usage: Usage::default() });
+                    }
+                    Duration::ZERO
                 }
                 // In scripts of many tokens a character a few facts fill a small context.
                 Attempt::TooLong(_) if facts > 0 => {
@@ -181,6 +199,10 @@ impl Generation<'_> {
                 more = ticket.text.recv() => match more {
                     Some(more) => {
                         text.push_str(&more);
+                        if self.is_tactless(self.shown(&text)) {
+                            ticket.cancel.cancel();
+                            return Ok(Attempt::Tactless);
+                        }
                         self.show(&text);
                     }
                     None => break,
@@ -196,7 +218,13 @@ impl Generation<'_> {
             Ok(Ok(completion)) => {
                 let text = finished(&completion, self.desk.persona.sampling.whole_sentences);
                 let usage = completion.usage;
-                if text.is_empty() { Attempt::Failed } else { Attempt::Ended(Generated::Whole { text, usage }) }
+                if text.is_empty() {
+                    Attempt::Failed
+                } else if self.is_tactless(&text) {
+                    Attempt::Tactless
+                } else {
+                    Attempt::Ended(Generated::Whole { text, usage })
+                }
             }
             Ok(Err(GenerateError::PromptTooLong { needed, available })) => {
                 Attempt::TooLong(available as f64 / needed.max(1) as f64)
@@ -236,7 +264,7 @@ impl Generation<'_> {
             News::Words => Some(Generated::Outdated),
             News::Pressing => Some(Generated::Pressed),
             News::StartOver => Some(Generated::Overtaken),
-            News::Stop(rows) => Some(Generated::Stopped { text: preview(text).to_owned(), rows }),
+            News::Stop(rows) => Some(Generated::Stopped { text: self.shown(text).to_owned(), rows }),
         })
     }
 
@@ -250,9 +278,18 @@ impl Generation<'_> {
         Ok(news(&rows, &known, known.len().max(desk.config.inbox_rows), &pressing))
     }
 
+    fn is_tactless(&self, text: &str) -> bool {
+        self.sober && rejoices(text)
+    }
+
+    /// What the person may see of the text so far. Whether a sentence rejoices is known at its end.
+    fn shown<'t>(&self, text: &'t str) -> &'t str {
+        if self.sober { sentences(text.trim()) } else { preview(text) }
+    }
+
     fn show(&self, text: &str) {
         let Chat { id, private, topic, rows, .. } = *self.chat;
-        let text = preview(text);
+        let text = self.shown(text);
         if self.desk.config.streaming && private && !text.is_empty() {
             let draft_id = rows.first().copied().filter(|&id| id != 0).unwrap_or(1);
             let text = format!("{}{text}", self.first);

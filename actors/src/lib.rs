@@ -1,5 +1,6 @@
 //! Who tells whom: supervised actors that take a person's message to the friend's answer.
 
+mod aftercare;
 mod care;
 pub mod conversation;
 pub mod emotion;
@@ -26,6 +27,7 @@ pub mod safety;
 pub mod session;
 pub mod split;
 pub mod supervisor;
+pub mod tact;
 pub mod texts;
 pub mod types;
 mod typing;

@@ -32,6 +32,9 @@ pub struct Rules {
     pub flirt_mode: Option<String>,
     /// The mode for everything else.
     pub neutral_mode: String,
+    /// Whether plain words of grave news count as sad whatever the scores, and no answer in `negative_mode` rejoices ([`crate::tact`]).
+    #[serde(default)]
+    pub tact: bool,
     /// Messages after which one counts half as much in the mean. 0 switches smoothing off.
     pub half_life_messages: f32,
     /// How far (0 to 1) a sum must fall below its threshold before the mode it chose is left.
@@ -103,6 +106,12 @@ impl Rules {
         let is_clear = choice.positive > self.positive_above && !self.doubts(choice.negative, false);
         let below = choice.mode == self.negative_mode || (is_warm && !is_clear);
         choice.mode != self.neutral_mode && choice.negative <= self.negative_above && below
+    }
+
+    /// What counts as sorrow: sadness, or where the persona does not hold that for negative, the first that it does.
+    pub fn sorrow(&self) -> Label {
+        let knows_sadness = self.negative.contains(&Label::Sadness);
+        if knows_sadness { Label::Sadness } else { self.negative.first().copied().unwrap_or(Label::Sadness) }
     }
 
     /// The names of all modes that these rules can choose.

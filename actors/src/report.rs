@@ -35,6 +35,8 @@ pub struct Counters {
     pub gave_up: AtomicU64,
     /// Answers cancelled because more words came.
     pub outdated: AtomicU64,
+    /// Answers drawn anew, or replaced by a written one, because they rejoiced with somebody sad.
+    pub tactless: AtomicU64,
     /// Answers stopped by the person.
     pub stopped: AtomicU64,
     /// Messages answered with the written words of care.
@@ -107,6 +109,11 @@ impl Observer {
     /// New words cancelled an answer.
     pub fn outdated(&self) {
         self.counters.outdated.fetch_add(1, Relaxed);
+    }
+
+    /// An answer rejoiced with somebody sad, and was not said.
+    pub fn tactless(&self) {
+        self.counters.tactless.fetch_add(1, Relaxed);
     }
 
     /// The written words of care were said, for plain words or for what only the classifier heard.

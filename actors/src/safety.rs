@@ -1,13 +1,16 @@
-//! Words that must not be left to a model: self-harm, and the sincere question whether this is a bot.
+//! Words that must not be left to a model: self-harm, the sincere question whether this is a bot, and joy at a sorrow.
 //!
-//! Both are recognised by patterns: they have to work with every model and every persona, and a person who reads them can tell
-//! what they catch. They are written for plain statements, and miss what is only hinted at: `tests` says of which kinds, and how
+//! All are recognised by patterns: they have to work with every model and every persona, and a person who reads them can tell
+//! what they catch. Those of danger are written for plain statements, and miss what is only hinted at: `tests` says of which kinds, and how
 //! many of a set of messages they find. Hints are left to the classifier, where it was taught to hear them ([`Safety::heard`]).
 
+mod bad_news;
 mod bot_question;
 mod danger;
 mod harmless;
+mod next;
 mod others;
+mod rejoicing;
 mod rules;
 mod self_harm;
 #[cfg(test)]
@@ -20,7 +23,10 @@ use serde::Serialize;
 
 use crate::types::Danger;
 
+pub use bad_news::is_bad_news;
 pub use bot_question::{BotQuestion, bot_question};
+pub use next::{ALONE, COMPANY, HEAVY, Next, OTHER, SAFE, Says, WRONG, says};
+pub use rejoicing::rejoices;
 pub use thanks::is_bare_thanks;
 
 /// The answer to someone in danger, where the operator wrote none.
@@ -63,6 +69,9 @@ pub fn prepare() {
     self_harm::prepare();
     bot_question::prepare();
     thanks::prepare();
+    bad_news::prepare();
+    next::prepare();
+    rejoicing::prepare();
 }
 
 /// The operator's care settings.
@@ -78,6 +87,8 @@ pub struct Safety {
     pub answer_other: String,
     /// Sent to who says no more than "ok thanks" after one of these.
     pub answer_thanks: String,
+    /// What is said after them, before the model speaks again.
+    pub next: Next,
     /// Further regular expressions, for other languages.
     pub patterns: Patterns,
     /// From what probability on the classifier's hearing counts, 0 to 1: 1 leaves the words alone.
@@ -122,6 +133,7 @@ impl Default for Safety {
             answer_again: ANSWER_AGAIN.to_owned(),
             answer_other: ANSWER_OTHER.to_owned(),
             answer_thanks: ANSWER_THANKS.to_owned(),
+            next: Next::default(),
             patterns: Patterns::default(),
             danger_above: DANGER_ABOVE,
         }

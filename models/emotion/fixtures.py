@@ -74,7 +74,7 @@ def named(names: tuple[str, ...], values) -> dict[str, float]:
 
 
 def write(path: Path, rows: list[dict]) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows), encoding="utf-8")
+    path.write_text("".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows), encoding="utf-8")
     print(f"{path.relative_to(HERE.parents[1])}: {len(rows)} lines")
 
 

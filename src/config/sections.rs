@@ -163,6 +163,19 @@ sections! {
         answer_other: String = safety::ANSWER_OTHER.to_owned();
         /// The answer to who says no more than "ok thanks" after one of these.
         answer_thanks: String = safety::ANSWER_THANKS.to_owned();
+        /// What is said next, before the model speaks again, each text once in a talk; "" leaves such a message to the model. To whatever
+        /// comes first:
+        next_safe: String = safety::SAFE.to_owned();
+        /// To whatever comes then.
+        next_heavy: String = safety::HEAVY.to_owned();
+        /// To who has nobody, or cannot call. Name the lines of your users' countries that can be written to.
+        next_alone: String = safety::ALONE.to_owned();
+        /// To who has called somebody, or has somebody coming.
+        next_company: String = safety::COMPANY.to_owned();
+        /// To who was taken wrong: the model speaks again after it.
+        next_wrong: String = safety::WRONG.to_owned();
+        /// To who worries about someone else, whatever comes first.
+        next_other: String = safety::OTHER.to_owned();
         /// More regular expressions (Rust's syntax, case ignored) that say so, for languages other than English.
         patterns: Vec<String> = Vec::new();
         /// How sure the emotion model must be, 0 to 1, that a message speaks of it without saying so plainly; 1 leaves that to the

@@ -105,10 +105,11 @@ fn render(Seen { windows, engine }: &Seen) -> String {
     };
     let (talk, emotion) = (windows.observer.counters(), &windows.emotion);
     let (poller, outbox) = (&windows.poller, &windows.outbox);
-    let counters: [(&str, &AtomicU64); 25] = [
+    let counters: [(&str, &AtomicU64); 26] = [
         ("turns_answered_total", &talk.answered),
         ("turns_gave_up_total", &talk.gave_up),
         ("turns_outdated_total", &talk.outdated),
+        ("turns_tactless_total", &talk.tactless),
         ("turns_stopped_total", &talk.stopped),
         ("turns_care_total", &talk.care),
         ("turns_care_by_classifier_total", &talk.care_by_classifier),

@@ -1,5 +1,6 @@
 //! The whole house in virtual time, over fakes of everything outside: what persons do goes in, what they read comes out.
 
+mod aftercare;
 mod care;
 mod deeds;
 mod faults;
@@ -7,6 +8,7 @@ mod lives;
 mod news;
 mod remembering;
 mod schedules;
+mod tact;
 mod topics;
 mod turns;
 
@@ -27,7 +29,7 @@ use crate::fakes::time::{in_virtual_time, pass, pass_s};
 use crate::messages::Fatal;
 use crate::persona::{Persona, TemplateKind};
 use crate::prompt::Template;
-use crate::safety::Safety;
+use crate::safety::{Next, Safety};
 use crate::supervisor::{Intensity, Supervision};
 use crate::texts::Texts;
 use crate::types::{ChatId, Event, Incoming, Outgoing, Role, Turn, UserId};
@@ -43,6 +45,7 @@ struct World {
     engine: Arc<FakeEngine>,
     scorer: Arc<FakeScorer>,
     windows: Windows,
+    safety: Safety,
     supervision: Supervision,
     stop: CancellationToken,
     house: Option<JoinHandle<Result<(), Fatal>>>,
@@ -57,7 +60,17 @@ impl World {
 
     /// The house with other limits.
     fn with(change: impl FnOnce(&mut HouseConfig)) -> Self {
+        Self::careful(Safety::default(), change)
+    }
+
+    /// A house in which the model speaks right after the written answer to words of danger.
+    fn trusting(change: impl FnOnce(&mut HouseConfig)) -> Self {
+        Self::careful(Safety { next: Next::left_to_the_model(), ..Safety::default() }, change)
+    }
+
+    fn careful(safety: Safety, change: impl FnOnce(&mut HouseConfig)) -> Self {
         let mut world = Self {
+            safety,
             store: Arc::default(),
             messenger: Arc::default(),
             engine: Arc::default(),
@@ -84,7 +97,7 @@ impl World {
             engine: self.engine.clone(),
             template: Template::for_model(TemplateKind::Dolly, &ModelInfo::default()).unwrap(),
             persona: Arc::new(Persona::arthur()),
-            safety: Safety::default(),
+            safety: self.safety.clone(),
         };
         (self.supervision, self.stop) = (supervision.clone(), CancellationToken::new());
         self.windows.sessions = Arc::default();

@@ -26,7 +26,7 @@ fn who_says_it_again_reads_other_words() {
         for words in [DANGER, "hm", "i really want to kill myself"] {
             world.talk(ANN, words).await;
         }
-        assert_eq!(world.read(ANN), [safety.answer.clone(), "re: hm".to_owned(), safety.answer_again]);
+        assert_eq!(world.read(ANN), [safety.answer.clone(), safety.next.safe, safety.answer_again]);
         world.talk(BEN, DANGER).await;
         assert_eq!(world.read(BEN), [safety.answer], "another person has not read it");
     });
@@ -70,7 +70,7 @@ fn who_worries_about_someone_reads_what_helps_them() {
 #[test]
 fn after_words_of_danger_nobody_jokes_or_flirts() {
     in_virtual_time(|| async {
-        let world = World::open();
+        let world = World::trusting(|_| {});
         world.presses(ANN, FLIRT_YES);
         pass_s(3).await;
         world.talk(ANN, "such joy").await;
@@ -115,7 +115,7 @@ fn nobody_is_flirted_with_after_danger_though_its_turns_are_gone() {
 #[test]
 fn bare_thanks_for_the_written_answer_are_not_left_to_the_model() {
     in_virtual_time(|| async {
-        let (world, safety) = (World::open(), Safety::default());
+        let (world, safety) = (World::trusting(|_| {}), Safety::default());
         world.talk(ANN, "ok thanks").await;
         world.talk(ANN, DANGER).await;
         world.talk(ANN, "haha ok thanks").await;
@@ -137,7 +137,7 @@ fn bare_thanks_for_the_written_answer_are_not_left_to_the_model() {
 #[test]
 fn why_tells_of_the_written_answer_and_of_what_still_counts() {
     in_virtual_time(|| async {
-        let world = World::open();
+        let world = World::trusting(|_| {});
         world.talk(ANN, DANGER).await;
         world.commands(ANN, "why");
         pass_s(3).await;
@@ -155,7 +155,7 @@ fn the_model_knows_of_danger_told_in_an_edit_or_behind_a_command() {
     let command = Event::Command { name: "remember".to_owned(), args: DANGER.to_owned() };
     for event in [Event::Edited { text: DANGER.to_owned() }, command] {
         in_virtual_time(|| async {
-            let world = World::open();
+            let world = World::trusting(|_| {});
             world.does(ANN, event);
             pass_s(5).await;
             world.talk(ANN, "he never answers").await;
@@ -190,10 +190,10 @@ fn veiled_words_are_answered_with_care_and_in_a_talk_never_twice_with_the_same()
         for _ in 0..5 {
             world.talk(ANN, HINT).await;
         }
-        let listens = || format!("re: {HINT}");
-        let said = [safety.answer.clone(), safety.answer_again, listens(), listens(), listens()];
+        let (listens, next) = (format!("re: {HINT}"), safety.next);
+        let said = [safety.answer.clone(), safety.answer_again, next.safe, next.heavy, listens];
         assert_eq!(world.read(ANN), said, "it may be mistaken: then the friend listens");
-        assert_eq!(world.modes(ANN), ["FIX", "FIX", "FIX"]);
+        assert_eq!(world.modes(ANN), ["FIX"]);
         assert_eq!(world.turns(ANN)[..2], [person(HINT), friend(&safety.answer)]);
     });
 }

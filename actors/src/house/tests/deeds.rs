@@ -155,7 +155,7 @@ fn export_is_a_file_of_all_that_is_kept() {
 #[test]
 fn care_and_honesty_are_not_left_to_the_model() {
     in_virtual_time(|| async {
-        let world = World::open();
+        let world = World::trusting(|_| {});
         world.talk(ANN, "i want to die").await;
         world.talk(ANN, "are you a bot?").await;
         assert!(world.engine.requests().is_empty());

@@ -10,7 +10,7 @@ const STORY: &str = "once upon a time there was a very long story";
 
 /// A house where new words cancel no answer, and an engine that takes none for minutes.
 fn overloaded(change: impl FnOnce(&mut HouseConfig)) -> World {
-    let world = World::with(|config| {
+    let world = World::trusting(|config| {
         config.conversation.max_cancels = 0;
         change(config);
     });
