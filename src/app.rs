@@ -226,7 +226,9 @@ pub fn safety(config: &Config) -> Safety {
         next: Next {
             safe: safety.next_safe.clone(),
             heavy: safety.next_heavy.clone(),
+            unsafe_now: safety.next_unsafe.clone(),
             alone: safety.next_alone.clone(),
+            lines: safety.next_lines.clone(),
             company: safety.next_company.clone(),
             wrong: safety.next_wrong.clone(),
             other: safety.next_other.clone(),

@@ -99,7 +99,7 @@ fn next_line(input: &mut impl BufRead) -> std::io::Result<Option<String>> {
 struct Answer {
     scores: Scores,
     choice: Choice,
-    /// Whether its plain words overruled the scores.
+    /// Whether its words are plain bad news, which overrule the scores.
     bad_news: bool,
     danger: Option<Danger>,
     /// What the bot acts on: plain words, or else what the classifier heard.
@@ -109,8 +109,9 @@ struct Answer {
 impl Answer {
     fn new(judges: Judges<'_>, text: &str, Reading { scores, danger }: Reading) -> Self {
         let concern = judges.safety.concern(text).or_else(|| judges.safety.heard(danger));
-        let felt = sobered(judges.rules, text, scores);
-        Self { scores, choice: judges.rules.choose(felt, None, false), bad_news: felt != scores, danger, concern }
+        let plain = sobered(judges.rules, text, scores);
+        let choice = judges.rules.choose(plain.unwrap_or(scores), None, false);
+        Self { scores, choice, bad_news: plain.is_some(), danger, concern }
     }
 
     fn line(&self, json: bool) -> String {

@@ -68,7 +68,7 @@ impl Desk {
     }
 
     /// What changes by a written answer: the person's turns, and the talk's mood.
-    fn caring(&self, chat: &Chat<'_>, person: Vec<Turn>, answer: &str, by_classifier: bool) -> Change {
+    pub(crate) fn caring(&self, chat: &Chat<'_>, person: Vec<Turn>, answer: &str, by_classifier: bool) -> Change {
         self.observer.care(by_classifier);
         let turns = if person.is_empty() { person } else { [person, vec![turn(Role::Friend, answer)]].concat() };
         let rules = &self.persona.rules;
@@ -108,10 +108,9 @@ impl Desk {
     /// How many of the friend's turns lie behind the written one, if that is of this talk.
     pub(crate) fn answers_since_care(&self, chat: &Chat<'_>) -> Option<usize> {
         let safety = &self.safety;
-        let texts = [&safety.answer, &safety.answer_again, &safety.answer_other];
-        let texts = texts.map(|text| self.named(text.trim()));
+        let texts = [&safety.answer, &safety.answer_again, &safety.answer_other, &safety.next.unsafe_now];
         let mut turns = self.friend_turns(chat).take_while(|turn| is_of_this_talk(turn));
-        turns.position(|turn| texts.contains(&turn.text))
+        turns.position(|turn| texts.iter().any(|text| self.tells(turn, text)))
     }
 
     /// Whether the last thing said was a written answer to words of danger.
@@ -119,11 +118,14 @@ impl Desk {
         self.answers_since_care(chat) == Some(0)
     }
 
-    /// Whether the last thing said was written, not drawn: one of those, or what is said after it.
+    /// Whether the last thing said was written, not drawn: one of those, what is said after it, or what stands in for an answer that
+    /// would have rejoiced.
     pub(crate) fn has_just_written(&self, chat: &Chat<'_>) -> bool {
         let Some(last) = self.friend_turns(chat).next() else { return false };
-        let after = self.safety.next.texts().into_iter().chain([self.safety.answer_thanks.as_str()]);
-        self.has_just_cared(chat) || after.into_iter().any(|text| last.text == self.named(text.trim()))
+        let texts = &self.persona.texts;
+        let others = [&self.safety.answer_thanks, &texts.comfort, &texts.comfort_again].map(String::as_str);
+        let mut after = self.safety.next.texts().into_iter().chain(others);
+        self.has_just_cared(chat) || after.any(|text| self.tells(last, text))
     }
 
     /// Whether danger was spoken of in this talk, though a lively one has left those turns behind, or /reset has.
@@ -136,8 +138,10 @@ impl Desk {
     /// Whether that was so lately that it is still what matters.
     pub(crate) fn is_tender(&self, chat: &Chat<'_>) -> bool {
         // Drawn ones alone have a mode.
-        let drawn = |turns| self.friend_turns(chat).take(turns).filter(|turn| turn.mode.is_some()).count();
-        self.answers_since_care(chat).is_some_and(|turns| drawn(turns) < TENDER_ANSWERS)
+        let since = |turns| self.friend_turns(chat).take(turns);
+        let drawn = |turns| since(turns).filter(|turn| turn.mode.is_some()).count();
+        let was_wrong = |turns| since(turns).any(|turn| self.tells(turn, &self.safety.next.wrong));
+        self.answers_since_care(chat).is_some_and(|turns| drawn(turns) < TENDER_ANSWERS && !was_wrong(turns))
     }
 }
 

@@ -302,10 +302,10 @@ impl Desk {
         let heard = asked.and_then(|asked| asked.beside).unwrap_or_else(|| words.newest.clone());
         let felt = self.feel_soberly(&heard).await;
         let person = || said(words, turn(Role::Person, &words.newest));
-        if let Some(care) = self.care_for_hints(chat, felt.danger, person) {
-            return Ok(Answered::Change(Box::new(Change { done, ..care })));
-        }
-        if let Some(care) = self.care_on(chat, words) {
+        // What is told plainly right after the written answer has an answer of its own.
+        let danger = felt.danger.filter(|_| !self.tells_how_it_is(chat, words, &heard));
+        let hinted = self.care_for_hints(chat, danger, person);
+        if let Some(care) = hinted.or_else(|| self.care_after(chat, words, &heard, &first)) {
             return Ok(Answered::Change(Box::new(Change { done, ..care })));
         }
         let rules = &self.persona.rules;
@@ -325,11 +325,12 @@ impl Desk {
         }
         profile.mode = Some(choice.mode.clone());
         let Choice { negative, positive, .. } = choice;
-        profile.grounds = Some(Grounds { negative, positive, felt: !felt.degraded, held, tender });
+        let (felt_in_time, plain) = (!felt.degraded, felt.plain);
+        profile.grounds = Some(Grounds { negative, positive, felt: felt_in_time, held, tender, plain });
 
         let person = Turn { scores: (!felt.degraded).then_some(felt.scores), ..turn(Role::Person, &words.newest) };
         let heard = Turn { text: heard, ..person.clone() };
-        let sober = self.is_sober(&choice, &felt, tender);
+        let sober = self.is_sober(&choice, &felt, tender || self.has_cared(chat));
         let generation =
             Generation { desk: self, chat, inbox, mode: &choice.mode, person: &heard, first: &first, sober };
         let (text, done, usage) = match generation.run().await? {

@@ -179,7 +179,7 @@ impl Handler<ScoreText> for Emotion {
         });
         Box::pin(async move {
             match timeout(deadline, answered).await {
-                Ok(Ok(Reading { scores, danger })) => Felt { scores, danger, degraded: false },
+                Ok(Ok(Reading { scores, danger })) => Felt { scores, danger, degraded: false, plain: false },
                 Ok(Err(_)) => Felt::NOTHING,
                 Err(_) => {
                     counters.late.fetch_add(1, Relaxed);

@@ -129,13 +129,18 @@ impl Desk {
                 "What you told me before matters most now, so I answered in {mode}, whatever I felt in your last message."
             );
         }
+        if profile.grounds.is_some_and(|grounds| grounds.plain) && *mode == rules.negative_mode {
+            return format!(
+                "Your words themselves were bad news, so I answered in {mode}, whatever they sounded like."
+            );
+        }
         let Some(last) = profile.last_scores else { return self.persona.texts.why_nothing.clone() };
         // A profile written before the grounds were kept.
         let derived = || {
             let scores = profile.mood.map_or(last, |mood| mood.scores);
             let (negative, positive) = (scores.sum(&rules.negative), scores.sum(&rules.positive));
             let held = rules.held(&Choice { mode: mode.clone(), negative, positive });
-            Grounds { negative, positive, felt: true, held, tender: false }
+            Grounds { negative, positive, felt: true, held, tender: false, plain: false }
         };
         let Grounds { negative, positive, held, .. } = profile.grounds.unwrap_or_else(derived);
         let flirt_mode = rules.flirt_mode.as_ref();

@@ -60,7 +60,7 @@ enum Attempt {
     Expired,
     /// The newest message alone is too long; this share of it fits.
     TooLong(f64),
-    /// It rejoices with somebody sad.
+    /// It rejoices at a sorrow.
     Tactless,
     /// An empty reply, or a failing model.
     Failed,
@@ -178,7 +178,7 @@ impl Generation<'_> {
 
     /// Reads the stream to its end, unless news or shutdown come first.
     async fn follow(&self, mut ticket: Ticket) -> Result<Attempt, StoreError> {
-        let mut text = String::new();
+        let (mut text, mut checked) = (String::new(), 0);
         let after = self.desk.config.tell_wait_after;
         let patience = sleep(after);
         tokio::pin!(patience);
@@ -199,10 +199,12 @@ impl Generation<'_> {
                 more = ticket.text.recv() => match more {
                     Some(more) => {
                         text.push_str(&more);
-                        if self.is_tactless(self.shown(&text)) {
+                        let shown = self.shown(&text);
+                        if shown.len() > checked && self.is_tactless(shown) {
                             ticket.cancel.cancel();
                             return Ok(Attempt::Tactless);
                         }
+                        checked = shown.len();
                         self.show(&text);
                     }
                     None => break,

@@ -82,9 +82,11 @@ pub struct Felt {
     pub danger: Option<Danger>,
     /// True if the scorer did not answer and this is only [`Scores::NEUTRAL`].
     pub degraded: bool,
+    /// Whether the words themselves are bad news, and made the scores what they are.
+    pub plain: bool,
 }
 
 impl Felt {
     /// What is gone on with where nothing could be felt.
-    pub const NOTHING: Self = Self { scores: Scores::NEUTRAL, danger: None, degraded: true };
+    pub const NOTHING: Self = Self { scores: Scores::NEUTRAL, danger: None, degraded: true, plain: false };
 }

@@ -35,7 +35,7 @@ pub struct Counters {
     pub gave_up: AtomicU64,
     /// Answers cancelled because more words came.
     pub outdated: AtomicU64,
-    /// Answers drawn anew, or replaced by a written one, because they rejoiced with somebody sad.
+    /// Answers drawn anew, or replaced by a written one, because they rejoiced at a sorrow.
     pub tactless: AtomicU64,
     /// Answers stopped by the person.
     pub stopped: AtomicU64,
@@ -43,6 +43,8 @@ pub struct Counters {
     pub care: AtomicU64,
     /// Those of them in which only the classifier heard danger.
     pub care_by_classifier: AtomicU64,
+    /// Messages answered with what is written for the talk after that.
+    pub cared_after: AtomicU64,
     /// Messages taken as neutral because the scorer did not answer.
     pub unfelt: AtomicU64,
     /// Old turns left out of prompts because the context was full.
@@ -111,9 +113,14 @@ impl Observer {
         self.counters.outdated.fetch_add(1, Relaxed);
     }
 
-    /// An answer rejoiced with somebody sad, and was not said.
+    /// An answer rejoiced at a sorrow, and was not said.
     pub fn tactless(&self) {
         self.counters.tactless.fetch_add(1, Relaxed);
+    }
+
+    /// What is written for the talk after words of danger was said.
+    pub fn cared_after(&self) {
+        self.counters.cared_after.fetch_add(1, Relaxed);
     }
 
     /// The written words of care were said, for plain words or for what only the classifier heard.

@@ -25,8 +25,9 @@ use crate::types::Danger;
 
 pub use bad_news::is_bad_news;
 pub use bot_question::{BotQuestion, bot_question};
-pub use next::{ALONE, COMPANY, HEAVY, Next, OTHER, SAFE, Says, WRONG, says};
-pub use rejoicing::rejoices;
+pub use next::{ALONE, COMPANY, HEAVY, LINES, Next, OTHER, SAFE, UNSAFE, WRONG};
+pub(crate) use next::{Told, told};
+pub(crate) use rejoicing::rejoices;
 pub use thanks::is_bare_thanks;
 
 /// The answer to someone in danger, where the operator wrote none.

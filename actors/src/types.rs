@@ -276,6 +276,9 @@ pub struct Grounds {
     /// Whether it was chosen for what was said before: words of danger were answered not long ago.
     #[serde(default)]
     pub tender: bool,
+    /// Whether the words themselves are bad news, whatever was felt in them.
+    #[serde(default)]
+    pub plain: bool,
 }
 
 /// An exponential mean of a person's scores, with the weight it stands on (so that the first message counts whole).

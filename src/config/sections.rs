@@ -163,18 +163,21 @@ sections! {
         answer_other: String = safety::ANSWER_OTHER.to_owned();
         /// The answer to who says no more than "ok thanks" after one of these.
         answer_thanks: String = safety::ANSWER_THANKS.to_owned();
-        /// What is said next, before the model speaks again, each text once in a talk; "" leaves such a message to the model. To whatever
-        /// comes first:
+        /// What is said next, before the model speaks again, each text once; without any it speaks at once. To whatever comes first:
         next_safe: String = safety::SAFE.to_owned();
         /// To whatever comes then.
         next_heavy: String = safety::HEAVY.to_owned();
-        /// To who has nobody, or cannot call. Name the lines of your users' countries that can be written to.
+        /// To someone who is not safe, or has the means at hand; said as often as that is.
+        next_unsafe: String = safety::UNSAFE.to_owned();
+        /// To someone who has nobody, or cannot call. Name the lines of your users' countries that can be written to.
         next_alone: String = safety::ALONE.to_owned();
-        /// To who has called somebody, or has somebody coming.
+        /// To someone who has called somebody, or has somebody coming.
         next_company: String = safety::COMPANY.to_owned();
-        /// To who was taken wrong: the model speaks again after it.
+        /// To someone who asks whom to call.
+        next_lines: String = safety::LINES.to_owned();
+        /// To someone who was got wrong: the model speaks again after it.
         next_wrong: String = safety::WRONG.to_owned();
-        /// To who worries about someone else, whatever comes first.
+        /// To someone who worries about another person, whatever comes first.
         next_other: String = safety::OTHER.to_owned();
         /// More regular expressions (Rust's syntax, case ignored) that say so, for languages other than English.
         patterns: Vec<String> = Vec::new();

@@ -105,7 +105,7 @@ fn render(Seen { windows, engine }: &Seen) -> String {
     };
     let (talk, emotion) = (windows.observer.counters(), &windows.emotion);
     let (poller, outbox) = (&windows.poller, &windows.outbox);
-    let counters: [(&str, &AtomicU64); 26] = [
+    let counters: [(&str, &AtomicU64); 27] = [
         ("turns_answered_total", &talk.answered),
         ("turns_gave_up_total", &talk.gave_up),
         ("turns_outdated_total", &talk.outdated),
@@ -113,6 +113,7 @@ fn render(Seen { windows, engine }: &Seen) -> String {
         ("turns_stopped_total", &talk.stopped),
         ("turns_care_total", &talk.care),
         ("turns_care_by_classifier_total", &talk.care_by_classifier),
+        ("turns_care_after_total", &talk.cared_after),
         ("turns_unfelt_total", &talk.unfelt),
         ("prompt_dropped_turns_total", &talk.dropped_turns),
         ("reply_tokens_total", &talk.new_tokens),

@@ -60,15 +60,15 @@ impl World {
 
     /// The house with other limits.
     fn with(change: impl FnOnce(&mut HouseConfig)) -> Self {
-        Self::careful(Safety::default(), change)
+        Self::with_safety(Safety::default(), change)
     }
 
     /// A house in which the model speaks right after the written answer to words of danger.
     fn trusting(change: impl FnOnce(&mut HouseConfig)) -> Self {
-        Self::careful(Safety { next: Next::left_to_the_model(), ..Safety::default() }, change)
+        Self::with_safety(Safety { next: Next::left_to_the_model(), ..Safety::default() }, change)
     }
 
-    fn careful(safety: Safety, change: impl FnOnce(&mut HouseConfig)) -> Self {
+    fn with_safety(safety: Safety, change: impl FnOnce(&mut HouseConfig)) -> Self {
         let mut world = Self {
             safety,
             store: Arc::default(),

@@ -19,14 +19,14 @@ pub fn rejoices(answer: &str) -> bool {
     GLAD.is_match(&words)
 }
 
-const PARTY: &str = "🎉🥳🎊😄😁😃😀🤩😂🤣🍾🎈";
+const PARTY: &str = "🎉🥳🎊😄😁😃😀😆🤩😂🤣🍾🎈🥰😍🙌";
 
 pub(super) fn prepare() {
     LazyLock::force(&KIND);
     LazyLock::force(&GLAD);
 }
 
-static KIND: LazyLock<Regex> = LazyLock::new(|| any(KINDLY, &[]));
+static KIND: LazyLock<Regex> = LazyLock::new(|| any(KINDLY, PARTS));
 static GLAD: LazyLock<Regex> = LazyLock::new(|| any(GLADLY, PARTS));
 
 /// Filled into the patterns.
@@ -34,7 +34,7 @@ const PARTS: &[(&str, &str)] = &[
     ("{GLAD}", r"(happy|glad|proud|excited|thrilled|delighted|relieved|pleased|lucky)"),
     (
         "{GREAT}",
-        r"(lovely|wonderful|great|amazing|awesome|fantastic|brilliant|exciting|beautiful|sweet|cute|fun|funny|cool|nice|perfect|delightful|adorable)",
+        r"(lovely|wonderful|great|amazing|awesome|fantastic|brilliant|exciting|beautiful|sweet|cute|fun|funny|cool|nice|perfect|delightful|adorable|excellent|fabulous|terrific|incredible|splendid|marvellous)",
     ),
     ("{VERY}", r"(so |very |really |just |pretty |quite |such |a |an |the |too |all |still |both )*"),
 ];
@@ -44,6 +44,13 @@ const KINDLY: &[&str] = &[
     // Glad to be spoken to.
     r" (glad|happy|pleased)( that)? (you|we) (are still|are|can still|can|could|have|did|do|feel)?( still)?( safe)? ?(told|tell|telling|wrote|write|writing|said|say|share|shared|sharing|called|call|came|come|coming|asked|ask|asking|reached|reach|talked|talk|talking|trust|trusted|open|opened|let|here|safe|alive|with me|around|stayed|stay|spoke|speak|chose|someone|somebody|people|a friend|each other|able to (tell|talk|say|write|cry|sleep|rest|eat))\b",
     r" (glad|happy) to (listen|hear from you|be here|be with you|talk|stay|keep you company|sit with you|help)\b",
+    // That somebody is there, or was.
+    r" (glad|happy|relieved|grateful)( that)? (you (are not (alone|on your own)|are (home|safe)|got to|had|have (your|each|someone|somebody|him|her))|your [a-z]+ (is|was|are) (there|here|near|with you)|(he|she|they) (is|was|were) (in your life|there|with you))\b",
+    r" proud of you for [a-z]+\b",
+    r" (he|she|they|your [a-z]+) (sounds?|seems?) (like )?{VERY}{GREAT}\b",
+    r" {VERY}{GREAT} (memory|memories|way to (remember|say)|loss|shock|pain|fear|grief)\b",
+    r" (nice|sweet|kind) of you\b",
+    r" (nobody is perfect|(not|no)( [a-z]+){0,2} (good|great|nice) news)\b",
     // That it has become a little easier.
     r" (glad|happy)( to hear)?( that)? (you|it|that|this|things|he|she|they)( [a-z]+){0,4} (better|easier|ok|okay|safe|well|help|helps|helped)\b",
     // What is past, denied, or wished for.
@@ -61,7 +68,7 @@ const GLADLY: &[&str] = &[
     r" (you|we) (can|should|must) (still |now |also )*be so {GLAD}\b",
     r" (be|feel) so {GLAD} (for|of|about|with|that|too|now)\b",
     r" still happy\b",
-    r" you did it\b",
+    r" you (did|made) it \.",
     r" (with|have|got) a (big|huge|wide|bright) smile\b",
     // What happened.
     r" how {VERY}{GREAT}\b",
@@ -70,7 +77,15 @@ const GLADLY: &[&str] = &[
     r" [.~] {VERY}{GREAT} (\.|for you|to hear|that)",
     r" {GREAT} (news|job|work|idea|choice|one|day|way to|thing to)\b",
     r" good (news|job|for you|work)\b",
-    r" (congrats|congratulations|yay|woohoo|hooray|hurray|well done|bravo|cheers|haha|hehe|lol|celebrate|celebrating|celebration)\b",
+    r" [.~] (so |very |really )*{GLAD} (for|of) (you|him|her|them|us)\b",
+    r" {GLAD} to (hear|read|see) (it|that)\b",
+    r" (good|great|nice) to hear\b",
+    r" (that|it|this) is {VERY}good( (thing|sign|news))? \.",
+    r" (make|makes|made) (me|my) {VERY}({GLAD}|smile|day)\b",
+    r" (lucky you|you are {VERY}lucky|what a relief|what (a )?joy|have fun|enjoy|thank god)\b",
+    r" sounds like {VERY}{GREAT}\b",
+    r" a?(ha)+h? ",
+    r" (congrats|congratulations|yay|woohoo|hooray|hurray|well done|bravo|cheers|hehe|lol|celebrate|celebrating|celebration)\b",
 ];
 
 #[cfg(test)]
@@ -93,6 +108,9 @@ mod tests {
             "Great news! What happened?",
             "They go great idea mark, how sweet! You can be so proud of them.",
             "What a wonderful day.",
+            "So happy for you!",
+            "That's good to hear.",
+            "Hahaha, you made it!",
             "A street market in the dark is so lovely.",
         ] {
             assert!(rejoices(answer), "{answer}");
@@ -112,6 +130,9 @@ mod tests {
             "Your dog was so loved by you.",
             "It's normal for you to feel sad about your daughter's move. You can be proud of her and still miss her.",
             "I'm happy to listen.",
+            "I'm glad you're not alone. She sounds lovely.",
+            "What a lovely memory of him.",
+            "I'm so proud of you for telling me.",
             "I'm so glad that it got a little easier.",
             "That's so unfair, and you deserve better.",
             "No wonder you're angry.",

@@ -82,3 +82,46 @@ fn bad_news_said_plainly_are_felt_as_sad_though_they_sound_glad() {
         assert!(felt.get(Label::Sadness) > 0.9 && felt.get(Label::Joy) < 0.01, "{felt:?}");
     });
 }
+
+#[test]
+fn bad_news_said_plainly_need_no_classifier_and_why_says_so() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.scorer.broken(true);
+        world.engine.play(plays([GLAD, KIND]));
+        world.talk(ANN, "my mum died this morning").await;
+        assert_eq!(world.read(ANN), [KIND]);
+        world.commands(ANN, "why");
+        pass_s(3).await;
+        let why = world.read(ANN).pop().unwrap();
+        assert!(why.contains("Your words themselves") && why.contains("FIX"), "{why}");
+    });
+}
+
+#[test]
+fn comfort_behind_the_truth_about_the_bot_is_not_repeated_either() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.engine.play(plays([GLAD; 6]));
+        world.talk(ANN, "my mum died. are you even real?").await;
+        world.talk(ANN, "sadness").await;
+        assert_eq!(world.read(ANN), [format!("{} {}", texts().honest_first, texts().comfort), texts().comfort_again]);
+        world.commands(ANN, "why");
+        pass_s(3).await;
+        assert_eq!(world.read(ANN).last(), Some(&texts().why_written));
+    });
+}
+
+#[test]
+fn new_words_end_an_answer_that_is_being_drawn_anew() {
+    in_virtual_time(|| async {
+        let world = World::open();
+        world.engine.pace(ms(500));
+        world.engine.play(plays([GLAD, "Oh no, that hurts so very much, and I am sorry for it.", KIND]));
+        world.says(ANN, "sadness, he left");
+        pass_s(5).await;
+        world.says(ANN, "sadness, and the cat");
+        pass_s(20).await;
+        assert_eq!(world.read(ANN), [KIND]);
+    });
+}
