@@ -30,8 +30,9 @@ pub trait Backend {
     /// The vocabulary's texts and classes. Constant.
     fn vocabulary(&self) -> &Vocabulary;
 
-    /// Appends the tokens of `text`, tokenised on its own. Control tokens are recognised only where `special`.
-    fn tokenize(&self, text: &str, special: bool, out: &mut Vec<Token>);
+    /// Appends the tokens of `text`, tokenised on its own: of what `begins` a prompt, or of what stands within one. Control tokens are
+    /// recognised only where `special`.
+    fn tokenize(&self, text: &str, special: bool, begins: bool, out: &mut Vec<Token>);
 
     /// Computes a batch. On success returns how long it took, and [`Backend::logits`] holds its rows.
     ///

@@ -152,7 +152,7 @@ impl Backend for ScriptedBackend {
         &self.vocabulary
     }
 
-    fn tokenize(&self, text: &str, special: bool, out: &mut Vec<Token>) {
+    fn tokenize(&self, text: &str, special: bool, _begins: bool, out: &mut Vec<Token>) {
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
             if special && rest.starts_with("<end>") {

@@ -49,19 +49,19 @@ pub fn fit(
     anchor: Option<u64>,
 ) -> Result<Fitted, GenerateError> {
     let mut budget = Budget { available: context, needed: new_tokens };
-    let mut prefix = budget.tokenize(backend, &prompt.prefix)?;
+    let mut prefix = budget.tokenize(backend, &prompt.prefix, true)?;
     if let Some(bos) = backend.vocabulary().bos().filter(|bos| prefix.first() != Some(bos)) {
         prefix.insert(0, bos);
         budget.spend(1)?;
     }
-    let own = budget.tokenize(backend, &prompt.own)?;
-    let tail = budget.tokenize(backend, &prompt.tail)?;
+    let own = budget.tokenize(backend, &prompt.own, false)?;
+    let tail = budget.tokenize(backend, &prompt.tail, false)?;
 
     // From the newest turn back, as far as they fit: what is older is not even tokenised.
     let mut turns: Vec<Vec<Token>> = Vec::new();
     for (index, turn) in prompt.turns.iter().rev().enumerate() {
         let before = budget.needed;
-        match budget.tokenize(backend, turn) {
+        match budget.tokenize(backend, turn, false) {
             Ok(tokens) => turns.push(tokens),
             Err(error) if index == 0 => return Err(error),
             Err(_) => {
@@ -112,7 +112,8 @@ impl Budget {
         Ok(())
     }
 
-    fn tokenize(&mut self, backend: &impl Backend, pieces: &[Piece]) -> Result<Vec<Token>, GenerateError> {
+    /// The tokens of some pieces, the first of which may be the text's first.
+    fn tokenize(&mut self, backend: &impl Backend, pieces: &[Piece], first: bool) -> Result<Vec<Token>, GenerateError> {
         // A megabyte of text that cannot possibly fit is refused by its length, before any work.
         let bytes: usize = pieces.iter().map(|piece| piece.text.len()).sum();
         let at_least = bytes / backend.vocabulary().longest();
@@ -127,8 +128,8 @@ impl Budget {
             return Err(GenerateError::PromptTooLong { needed, available: self.available });
         }
         let mut tokens = Vec::new();
-        for piece in pieces {
-            backend.tokenize(&piece.text, piece.special, &mut tokens);
+        for (index, piece) in pieces.iter().enumerate() {
+            backend.tokenize(&piece.text, piece.special, first && index == 0, &mut tokens);
         }
         self.spend(tokens.len())?;
         Ok(tokens)

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use friend_gguf::backend::{Backend, Batch, LaneId, Token};
-use friend_gguf::convert::format::{MetaValue, Metadata};
+use friend_gguf::convert::format::{MetaArray, MetaValue, Metadata};
 use friend_gguf::llama::{LlamaBackend, StartError, load_model, open, start};
 use friend_gguf::request::{
     Completion, Engine, EngineConfig, Finish, GenerateError, KvKeys, KvLayout, OwnerId, Piece, Prompt, Request,
@@ -315,6 +315,49 @@ fn a_model_with_a_sliding_window_gets_a_stream_for_each_lane_or_is_refused() {
     // No conversation grows out of a window that is longer than the context.
     let wide = load_model(&of_window(1 << 20), 0).expect("a model");
     assert!(!open(&wide, None, &with(KvLayout::Unified, 768)).expect("a context").split);
+}
+
+/// A tokenizer as SentencePiece makes them: single bytes, and few words.
+fn sentence_piece(metadata: &mut Metadata) {
+    let bytes = (0..256).map(|byte| format!("<0x{byte:02X}>"));
+    let tokens: Vec<String> = ["<unk>", "<s>", "</s>"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(bytes)
+        .chain(["▁", "Hi", "▁Hi", "<u>"].map(str::to_owned))
+        .collect();
+    let kinds = [2, 3, 3].into_iter().chain([6; 256]).chain([1, 1, 1, 3]).collect();
+    let scores: Vec<u8> = (0..tokens.len()).flat_map(|token| (-(token as f32)).to_le_bytes()).collect();
+    let count = tokens.len() as u64;
+    ["tokenizer.ggml.merges", "tokenizer.ggml.pre"].into_iter().for_each(|key| metadata.remove(key));
+    metadata.set("tokenizer.ggml.model", MetaValue::Text("llama".into()));
+    metadata.set("tokenizer.ggml.tokens", MetaValue::Array(MetaArray::Text(tokens)));
+    metadata.set("tokenizer.ggml.scores", MetaValue::Array(MetaArray::Raw { code: 6, count, bytes: scores }));
+    metadata.set("tokenizer.ggml.token_type", MetaValue::Array(MetaArray::I32(kinds)));
+    for (key, token) in [("unknown", 0), ("bos", 1), ("eos", 2)] {
+        metadata.set(format!("tokenizer.ggml.{key}_token_id"), MetaValue::U32(token));
+    }
+}
+
+#[test]
+fn a_tokenizer_that_begins_texts_with_a_space_puts_none_between_pieces() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = with_keys(&fixture("llama/gguf/model-f32.gguf"), folder.path().join("spm.gguf"), sentence_piece);
+    let model = load_model(&file, 0).unwrap();
+    let backend = LlamaBackend::new(open(&model, None, &config()).unwrap());
+    let tokens = |text: &str, special: bool, begins: bool| {
+        let mut tokens = Vec::new();
+        backend.tokenize(text, special, begins, &mut tokens);
+        tokens
+    };
+    let [space, hi, spaced_hi, user, line_end] = [259, 260, 261, 262, 3 + 10];
+    assert_eq!(tokens("Hi", false, true), [spaced_hi], "as the original begins a text");
+    assert_eq!(tokens("Hi", false, false), [hi]);
+    assert_eq!(tokens(" Hi", false, false), [spaced_hi]);
+    assert_eq!(tokens("\nHi", false, false), [line_end, hi]);
+    assert_eq!(tokens("<u>Hi", true, false), [user, spaced_hi], "behind a control token it is llama.cpp's own");
+    assert!(tokens("", false, false).is_empty());
+    assert_eq!(tokens("\n", false, true), [space, line_end]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
+use super::border::Border;
 use super::cache::window;
 use super::context::Context;
 use super::openmp;
@@ -41,6 +42,7 @@ pub struct LlamaBackend<'model> {
     team: Option<Team>,
     /// Whether the original's tokenizer normalises text (NFC) before it splits it, which llama.cpp never does.
     normalises: bool,
+    border: Border,
 }
 
 impl<'model> LlamaBackend<'model> {
@@ -54,6 +56,7 @@ impl<'model> LlamaBackend<'model> {
         let architecture = context.model.meta_val_str("general.architecture").unwrap_or_default();
         let windowed = window(context.model).is_some();
         let normalises = architecture == "gptneox";
+        let border = Border::of(context.model);
         let team = (context.threads > 1 && openmp::can_change()).then(Team::default);
         Self {
             context,
@@ -68,6 +71,7 @@ impl<'model> LlamaBackend<'model> {
             padded: Vec::new(),
             team,
             normalises,
+            border,
         }
     }
 
@@ -271,7 +275,7 @@ impl Backend for LlamaBackend<'_> {
         &self.vocabulary
     }
 
-    fn tokenize(&self, text: &str, special: bool, out: &mut Vec<Token>) {
+    fn tokenize(&self, text: &str, special: bool, begins: bool, out: &mut Vec<Token>) {
         let normal: String;
         let text = if self.normalises && !is_nfc(text) {
             normal = text.nfc().collect();
@@ -279,7 +283,7 @@ impl Backend for LlamaBackend<'_> {
         } else {
             text
         };
-        let tokens = self.context.model.vocab().tokenize(text.as_bytes(), false, special);
+        let tokens = self.border.tokenize(self.context.model, text.as_bytes(), special, begins);
         out.extend(tokens.into_iter().filter_map(|token| Token::try_from(token.0).ok()));
     }
 

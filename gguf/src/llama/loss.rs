@@ -46,8 +46,8 @@ impl Run<'_> {
     /// [`StartError`] when llama.cpp refuses.
     pub fn loss(&mut self, text: &[Stretch]) -> Result<Loss, StartError> {
         let mut tokens: Vec<(u32, bool)> = Vec::new();
-        for stretch in text {
-            let ids = self.tokenize_piece(&stretch.piece);
+        for (index, stretch) in text.iter().enumerate() {
+            let ids = self.tokenize_piece(&stretch.piece, index == 0);
             tokens.extend(ids.into_iter().enumerate().map(|(index, id)| (id, index < stretch.counted)));
         }
         tokens.truncate(self.tokens as usize);

@@ -1,6 +1,7 @@
 //! The one place that names llama.cpp: loads a model, gives it to the batching engine, keeps the library quiet.
 
 mod backend;
+mod border;
 mod cache;
 mod context;
 mod device;

@@ -11,6 +11,7 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use unicode_normalization::UnicodeNormalization;
 
+use super::border::Border;
 use super::context::check_adapter;
 use super::{StartError, library, load_model};
 use crate::convert::{Expected, ExpectedPrompt, Progress, preflight};
@@ -183,13 +184,13 @@ pub struct Run<'model> {
 impl Run<'_> {
     /// Token ids of a text, control tokens recognised. Normalised first (NFC), which llama.cpp leaves to its caller.
     pub fn tokenize(&self, text: &str) -> Vec<u32> {
-        self.tokenize_piece(&Piece::template(text))
+        self.tokenize_piece(&Piece::template(text), true)
     }
 
-    /// Token ids of a prompt's piece.
-    pub fn tokenize_piece(&self, piece: &Piece) -> Vec<u32> {
+    /// Token ids of a prompt's piece, its first or one behind that.
+    pub fn tokenize_piece(&self, piece: &Piece, begins: bool) -> Vec<u32> {
         let text: String = piece.text.nfc().collect();
-        let tokens = self.model.vocab().tokenize(text.as_bytes(), false, piece.special);
+        let tokens = Border::of(self.model).tokenize(self.model, text.as_bytes(), piece.special, begins);
         tokens.into_iter().filter_map(|token| u32::try_from(token.0).ok()).collect()
     }
 
