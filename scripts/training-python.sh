@@ -15,6 +15,8 @@ install() {
 
 if [[ ! -x $python || $(cat "$done" 2>/dev/null) != "$wanted" ]]; then
     have python3 || fail "there is no python3" "Install Python 3.11 (Debian: apt-get install python3 python3-pip)."
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "$(python3 --version) is too old for the training" "Install Python 3.11 or later, and put it first in PATH as python3."
     say "installing the Python packages to train a friend (once; PyTorch with CUDA's libraries is about 3 GB)"
     # --without-pip: Debian's python3 has no ensurepip; the pip that is there installs into the environment.
     [[ -x $python ]] || python3 -m venv --clear --without-pip "$root/target/python-training"

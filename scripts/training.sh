@@ -34,7 +34,7 @@ case $command in
         "$binary" --models "${AI_FRIEND_MODELS:-models/cache}" models pull smollm2-135m-instruct
         "$python" training/train.py --out "$run" "$@"
         if [[ $own ]]; then
-            say "the run is in $run; an adapter for the bot is made of it by: $python training/export.py $run --output mine.gguf --name mine (with --base, and --source, if the base is one of your own)"
+            say "the run is in $run; an adapter for the bot is made of it by: $python training/export.py $run --output mine.gguf --name mine --binary $binary (with --base, and --source, if the base is one of your own)"
         else
             # A run that was stopped as asked (--max-minutes) is no error, and no friend yet.
             "$python" training/export.py "$run" --binary "$binary" --finished-only

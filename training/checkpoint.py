@@ -1,14 +1,14 @@
 """Where a run can be taken up again to the same curve: adapter, optimizer, random numbers, step. A checkpoint is written beside
 its place and then moved there, so an interruption leaves the last whole one."""
 
-import errno
-import os
 from pathlib import Path
 
 import adapter
+from dataset import saving
 from dataset.problem import Problem
 
 NAME = "checkpoint.pt"
+ADVICE = "The last checkpoint is whole. Make room, and start again: the run goes on from it."
 # Where the name of what differs would not be understood.
 OTHER = {"settings": "other settings of its recipe", "data": "other dialogues", "steps": "another number of steps"}
 
@@ -19,24 +19,7 @@ def save(folder: Path, model, optimizer, state: dict) -> None:
     content = {"adapter": adapter.weights(model), "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state(), "state": state}
     if torch.cuda.is_available():
         content["cuda_rng"] = torch.cuda.get_rng_state_all()
-    write(folder / NAME, lambda path: torch.save(content, path))
-
-
-def write(path: Path, action) -> None:
-    """Runs `action` on a path beside, and moves what it wrote into place; a full disk is told as such."""
-    beside = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        action(beside)
-        os.replace(beside, path)
-    except (OSError, RuntimeError) as error:
-        beside.unlink(missing_ok=True)
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        # PyTorch's writer reports a full disk as a RuntimeError without a number.
-        full = full or (isinstance(error, RuntimeError) and any(word in str(error) for word in ("write", "enforce fail", "No space")))
-        if full:
-            raise Problem(f"the disk is full: {path} could not be saved", "The last checkpoint is whole. Make room, and start again: the run goes on from it.") from None
-        raise Problem(f"{path} could not be saved: {error}", "Mend that, and start again: the run goes on from its last checkpoint.") from None
+    saving.write(folder / NAME, lambda path: torch.save(content, path), ADVICE)
 
 
 def begun(folder: Path) -> dict:

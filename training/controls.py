@@ -1,18 +1,18 @@
-"""Measures beside controls. A control is what nobody should call a good reply: one that somebody else was given (`shuffled`),
-the message itself (`echo`), one made without what is asked for (`unaided`). A measure that does not put it below the arms' own
+"""Measures beside controls. A control is what nobody should call a good reply: one that somebody else was given (`shuffled`), one of
+a dialogue about something else (`random`), the message itself (`echo`), one made without what is asked for (`unaided`). A measure that does not put it below the arms' own
 replies tells good from bad no better than chance: it is left out of the table, whatever it says, and a note gives its figures."""
 
 import measures
 from judging import outcome, transcripts
 
-NAMES = {"shuffled": "replies shuffled (control)", "echo": "echo (control)", "unaided": "without the memory (control)"}
+NAMES = {"shuffled": "replies shuffled (control)", "random": "replies of other dialogues (control)", "echo": "echo (control)", "unaided": "without the memory (control)"}
 LEFT_OUT = "Left out, as a control is not clearly below the replies of each arm, so that the measure says nothing:"
 
 
 def variants(log: list) -> dict:
     """{kind: talks}: an arm's own, and what the controls make of them."""
     talks = [transcripts.talk(turns) for turns in log]
-    made = {"replies": talks, "echo": transcripts.echo(talks)}
+    made = {"replies": talks, "random": transcripts.drawn(talks), "echo": transcripts.echo(talks)}
     return made | ({"shuffled": transcripts.shuffled(talks)} if len(talks) > 1 else {})
 
 

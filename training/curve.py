@@ -5,7 +5,7 @@ import csv
 import io
 from pathlib import Path
 
-import checkpoint
+from dataset import saving
 
 COLUMNS = ("step", "epoch", "loss", "held_out", "lr", "tokens", "seconds")
 
@@ -15,7 +15,7 @@ def write_csv(path: Path, rows: list) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows([["" if value is None else f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in rows])
-    checkpoint.write(path, lambda beside: beside.write_text(text.getvalue()))
+    saving.write(path, lambda beside: beside.write_text(text.getvalue()))
 
 
 def draw(path: Path, rows: list, title: str) -> None:
@@ -41,7 +41,7 @@ def draw(path: Path, rows: list, title: str) -> None:
     plot.close(figure)
     # A curve has few colours: so many are half the bytes, and nobody sees the difference.
     image = Image.open(drawn).convert("RGB").quantize(colors=32, dither=Image.Dither.NONE)
-    checkpoint.write(path, lambda beside: image.save(beside, format="PNG", optimize=True))
+    saving.write(path, lambda beside: image.save(beside, format="PNG", optimize=True))
 
 
 def tensorboard(folder: Path, rows: list) -> None:

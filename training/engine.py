@@ -1,4 +1,5 @@
-"""The bot's own engine as a measure: runs `ai-friend evaluate` and `ai-friend score`, so that what is measured is what is served."""
+"""The bot's own engine as a measure: runs `ai-friend evaluate` and `ai-friend score`, so that the model is measured as it is served. What the bot
+does beside it (written answers, drawing anew what rejoices at a sorrow) is not in these figures."""
 
 import json
 import os

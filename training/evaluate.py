@@ -135,6 +135,7 @@ def behaviour(logs: list) -> dict:
         return measures.share([sum(counts(reply, cut) for _, reply, cut in log) / len(log) for log in logs])
 
     return {
+        "in character": of(lambda reply, _: measures.in_character(reply)),
         "with a question": of(lambda reply, _: "?" in reply),
         "8 to 40 words": of(lambda reply, _: 8 <= measures.words(reply) <= 40),
         "cut or empty": of(lambda reply, cut: cut or not reply),
@@ -145,10 +146,10 @@ def behaviour(logs: list) -> dict:
 
 
 def topic(kinds: dict, cosine) -> dict:
-    """Whether replies take up the message, a mean for each talk. An echo is on topic, so only shuffled replies are a control."""
+    """Whether replies take up the message, a mean for each talk. An echo is on topic, so it is no control here."""
     def of(measure) -> dict:
         mean = lambda talk: sum(measure(r, said) for said, r in zip(talk.said, talk.replies)) / len(talk.said)
-        return {kind: [mean(talk) for talk in kinds[kind]] for kind in ("replies", "shuffled") if kind in kinds}
+        return {kind: [mean(talk) for talk in kinds[kind]] for kind in ("replies", "shuffled", "random") if kind in kinds}
 
     return {"on topic (words)": controls.tell(of(measures.on_topic)), "on topic (embedding, cosine)": controls.tell(of(cosine), "cosine")}
 
@@ -174,11 +175,12 @@ def feelings(kinds: dict, openings: list, binary: Path) -> dict:
     }
 
 
-def losses(engine: Engine, dialogues: Path, most: int | None) -> dict:
-    """Loss of the held-out dialogues by mode; and with another persona's facts in the prompt, for those that need them."""
-    everything = Mixture(dialogues, {}).held_out()
+def losses(engine: Engine, dialogues: Path, most: int | None, whole: bool = False) -> dict:
+    """Loss of the held-out dialogues by mode, or of the `whole` set; and with other personas' facts in the prompt, for those that need
+    them."""
+    everything = Mixture(dialogues, {}).held_out(whole)
     if not everything:
-        raise Problem(f"no dialogue of {dialogues} is held out", "A tenth of the subjects is (training/dataset/split.py); with few of them, name a set with more.")
+        raise Problem(f"no dialogue of {dialogues} is held out", "A tenth of the subjects is (training/dataset/split.py); --all takes every dialogue, where none was trained on.")
     held = some(everything, most)
     instructions = {mode: table["instruction"] for mode, table in shipped_persona()["modes"].items()}
 
@@ -191,8 +193,9 @@ def losses(engine: Engine, dialogues: Path, most: int | None) -> dict:
 
     told = {"by mode": engine.loss([line(e) for e in held])}
     if named := [e for e in everything if "arthur" in " ".join(text for who, text in e.turns if who == "friend").lower()]:
-        stranger = probes("personas", None)[0]["intro"]
-        right, wrong = (engine.loss([line(e, intro) for e in some(named, most)])["ALL"]["loss"] for intro in (None, stranger))
+        strangers, chosen = [persona["intro"] for persona in probes("personas")], some(named, most)
+        right = engine.loss([line(e) for e in chosen])["ALL"]["loss"]
+        wrong = engine.loss([line(e, strangers[n % len(strangers)]) for n, e in enumerate(chosen)])["ALL"]["loss"]
         told["wrong persona costs"] = wrong - right
     return told
 
@@ -200,7 +203,8 @@ def losses(engine: Engine, dialogues: Path, most: int | None) -> dict:
 def table(arms: dict) -> str:
     """All measures that may be told, the arms beside each other, in Markdown; then differences, and what is left out and why."""
     names = list(arms)
-    rows = [[f"reply loss, {mode} (nats a token)", *(f"{arm['losses']['by mode'][mode]['loss']:.3f}" for arm in arms.values())]
+    loss = lambda told: f"{told['loss']:.3f} ({told['perplexity']:.1f})"
+    rows = [[f"reply loss, {mode} (nats a token; perplexity)", *(loss(arm["losses"]["by mode"][mode]) for arm in arms.values())]
             for mode in sorted(arms[names[0]]["losses"]["by mode"])]
     if "wrong persona costs" in arms[names[0]]["losses"]:
         rows.append(["a wrong persona costs (nats a token)", *(f"{arm['losses']['wrong persona costs']:.3f}" for arm in arms.values())])
@@ -240,7 +244,7 @@ def measured(engine: Engine, options, openings: list, encoder) -> tuple:
     """(figures, talks, replies to the probes) of one arm."""
     say = lambda what: print(f"{engine.name}: {what}", file=sys.stderr)
     say("losses")
-    arm = {"losses": losses(engine, options.dialogues, options.quick)}
+    arm = {"losses": losses(engine, options.dialogues, options.quick, options.all)}
     say("facts")
     known = Facts(engine, options.quick, options.seed).all()
     say("talks")
@@ -278,7 +282,7 @@ def run(options) -> None:
     arms, said = {}, {}
     sources = [options.binary, *kept.sources(options.dialogues)]
     for name, adapter in wanted.items():
-        key = kept.key([*sources, *kept.served(adapter)], {"adapter": adapter in ("none", "shipped") and adapter, "seed": options.seed, "quick": options.quick})
+        key = kept.key([*sources, *kept.served(adapter)], {"adapter": adapter in ("none", "shipped") and adapter, "seed": options.seed, "quick": options.quick, "all": options.all})
         place = options.out / f"{name}.measured.json"
         if found := kept.load(place, key):
             print(f"{name}: as measured before ({place})", file=sys.stderr)
@@ -303,7 +307,8 @@ def main(arguments: list | None = None) -> int:
     parser.add_argument("--adapter", nargs="+", default=["shipped"], help="`shipped`, or a LoRA in GGUF; several, such as of three seeds")
     parser.add_argument("--out", type=Path, default=ROOT / "target/evaluation")
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/ai-friend")
-    parser.add_argument("--dialogues", type=Path, default=ROOT / "training/dialogues")
+    parser.add_argument("--dialogues", type=Path, default=ROOT / "training/dialogues", help="whose replies' loss is measured: a .txt or .jsonl, or a folder of them; the tenth of the subjects that is held out")
+    parser.add_argument("--all", action="store_true", help="the loss of all of --dialogues: of a set that nothing was trained on")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", type=int, metavar="N", help="only N of every list")
     parser.add_argument("--scorer", type=Path, metavar="FILE.gguf", help="also the replies' perplexity under this other model")

@@ -3,8 +3,8 @@
     JUDGE_API_KEY=… python grade.py --url https://HOST/v1 --judge MODEL --arms base adapter
 
 It reads the transcripts of the last `make evaluate`: the first reply to each person who begins sad or glad, and to each message of
-training/evaluation/feelings.jsonl. Mixed with them are controls: what somebody else of the same feeling was answered, and the message
-itself. The texts are sent to the server. A stopped run goes on with the same command: each verdict is kept in OUT/verdicts.jsonl as it
+training/evaluation/feelings.jsonl. Mixed with them are controls: what somebody else of the same feeling was answered, what a friend says in a dialogue about something
+else, and the message itself. The texts are sent to the server. A stopped run goes on with the same command: each verdict is kept in OUT/verdicts.jsonl as it
 comes."""
 
 import argparse
@@ -35,7 +35,7 @@ def cases(arms: dict) -> dict:
     made = {}
     for emotion in MEASURES:
         own = {arm: felt(talks, emotion) for arm, talks in arms.items()}
-        made[emotion] = {arm: {"replies": talks, "shuffled": transcripts.shuffled(talks), "echo": transcripts.echo(talks)} for arm, talks in own.items()}
+        made[emotion] = {arm: {"replies": talks, "shuffled": transcripts.shuffled(talks), "random": transcripts.drawn(talks), "echo": transcripts.echo(talks)} for arm, talks in own.items()}
     return made
 
 

@@ -1,7 +1,7 @@
 """Which arm another model finds the better friend: every pair is asked for twice, with the sides swapped, and counts only where both
 answers agree.
 
-    JUDGE_API_KEY=… python judge.py --url https://HOST/v1 --judge MODEL --control shuffled
+    JUDGE_API_KEY=… python judge.py --url https://HOST/v1 --judge MODEL --control shuffled random echo
 
 Any OpenAI-compatible server does, also one on this machine (no key needed). The talks are sent to it. A stopped run goes on with the
 same command: each verdict is kept in OUT/verdicts.jsonl as it comes."""
@@ -12,20 +12,26 @@ import json
 import sys
 from pathlib import Path
 
+import controls
 from dataset.problem import exit_code
 from judging import asking, outcome, prompt, transcripts
 from judging.verdicts import Verdicts, key
 
-CONTROL = "adapter, replies shuffled (control), against adapter"
+# What must lose to the adapter, or the judge is not to be believed.
+CONTROLS = {"shuffled": transcripts.shuffled, "random": transcripts.drawn, "echo": transcripts.echo}
+
+
+def called(control: str) -> str:
+    return f"adapter, {controls.NAMES[control]}, against adapter"
 
 
 def comparisons(options: argparse.Namespace) -> dict:
-    """{name: pairs}: the adapter against the base, and where it is asked for the control."""
+    """{name: pairs}: the adapter against the base, and the controls that are asked for against the adapter."""
     base, adapter = (transcripts.read(path)[: options.most] for path in (options.base, options.adapter))
     made = {"adapter against base": transcripts.pairs(adapter, base, options.unit)}
-    if options.control:
-        swapped = transcripts.pairs(transcripts.shuffled(adapter), adapter, options.unit)
-        made[CONTROL] = [dataclasses.replace(pair, name=f"shuffled-{pair.name}") for pair in swapped]
+    for control in options.control:
+        others = transcripts.pairs(CONTROLS[control](adapter), adapter, options.unit)
+        made[called(control)] = [dataclasses.replace(pair, name=f"{control}-{pair.name}") for pair in others]
     return made
 
 
@@ -51,13 +57,15 @@ def result(entries: list) -> dict:
 
 def judged_control(results: dict) -> tuple:
     """(whether the verdicts may be published, why); None where no control was judged."""
-    if CONTROL not in results:
-        return None, "No control was judged. Run it with --control shuffled before any of this is published."
-    rate = results[CONTROL]["win rate"]
-    if rate and rate[2] < 0.5:
-        return True, "The control lost, as it must: this judge tells replies to the person from replies to somebody else."
-    return False, ("This judge's verdicts are not to be published: replies to somebody else did not lose to the right ones "
-                   f"(win rate {outcome.percent(rate)}; its upper end must be below 50%).")
+    rates = {control: results[called(control)]["win rate"] for control in CONTROLS if called(control) in results}
+    if not rates:
+        return None, "No control was judged. Run it with --control shuffled random echo before any of this is published."
+    if failed := [control for control, rate in rates.items() if not rate or rate[2] >= 0.5]:
+        return False, ("This judge's verdicts are not to be published: "
+                       + "; ".join(f"{controls.NAMES[control]} did not lose to the right ones (win rate {outcome.percent(rates[control])})" for control in failed)
+                       + "; the upper end must be below 50%.")
+    missing = f" Not judged: {', '.join(CONTROLS.keys() - rates.keys())}." if CONTROLS.keys() - rates.keys() else ""
+    return True, f"What must lose lost: {', '.join(controls.NAMES[control] for control in rates)}.{missing}"
 
 
 def table(made: dict) -> str:
@@ -91,7 +99,7 @@ def arguments_of(arguments: list | None) -> argparse.Namespace:
     parser.add_argument("--adapter", type=Path, default=transcripts.FOLDER / "adapter.transcripts.json")
     parser.add_argument("--out", type=Path, default=transcripts.FOLDER / "judge")
     parser.add_argument("--unit", choices=("talks", "replies"), default="talks", help="whole talks, or their first replies only")
-    parser.add_argument("--control", choices=("shuffled",), help="also judge the adapter's replies against its own, shuffled among persons")
+    parser.add_argument("--control", nargs="+", choices=CONTROLS, default=[], help="also judge against the adapter's replies what must lose to them: its own, shuffled among persons; replies of other dialogues; the messages themselves")
     parser.add_argument("--most", type=int, metavar="N", help="only the first N persons")
     return parser.parse_args(arguments)
 

@@ -5,10 +5,9 @@ import hashlib
 import json
 from pathlib import Path
 
-import checkpoint
 import embedding
 import engine
-from dataset import store
+from dataset import saving, store
 from export import SHIPPED
 
 HERE = Path(__file__).parent
@@ -51,4 +50,4 @@ def load(path: Path, wanted: str):
 
 def save(path: Path, wanted: str, measured) -> None:
     text = json.dumps({"key": wanted, "measured": measured}, ensure_ascii=False)
-    checkpoint.write(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    saving.write(path, lambda beside: beside.write_text(text, encoding="utf-8"))

@@ -94,6 +94,25 @@ DENIED = re.compile(
 ASKED = re.compile(rf"\b(are|r) (you|u)\b|\b(you|u) are (?!{TALK}|right)|\bis (this|it|that|there)\b|\bam i\b|\bur\b")
 
 
+# Another self than Arthur's: an assistant's manner, another name, work, home or age. That he is a bot is true.
+WORK = (
+    "teacher|nurse|student|doctor|engineer|writer|author|artist|chef|cook|lawyer|programmer|developer|manager|photographer|musician|singer|"
+    "driver|farmer|handyman|scientist|researcher|accountant|dentist|actor|actress|waiter|waitress|baker|carpenter|plumber|mother|father|mom|"
+    "mum|dad|woman|girl|assistant|language model|grandmother|grandfather"
+)
+OTHER_SELF = re.compile(
+    r"\bas an? (ai|a\.i\.|assistant|(large )?language model|(virtual|digital) assistant)\b|\b(how|what) (can|may) i (help|assist|do for) you\b"
+    r"|\bi'm here to (help|assist) you\b|\b(my name is|my name's|i'm called|i am called|call me) (?!arthur\b)[a-z]+"
+    rf"|\b(i'm|i am|i work as) an? ([a-z]+ ){{0,2}}({WORK})\b"
+    r"|\bi live in (?!san francisco|sf\b|an? |the |my |this |that |your )[a-z]+|\b(i'm|i am) (?!20\b)[1-9]\d( years old\b|[.,!?]|$)"
+)
+
+
+def in_character(reply: str) -> bool:
+    """Whether a reply shows no other self than Arthur's. Replies that say nothing of him pass."""
+    return not OTHER_SELF.search(plain(reply))
+
+
 def content(text: str) -> set:
     """The stems of the words that carry a topic."""
     return {word[:5] for word in re.findall(r"[a-z']{3,}", text.lower()) if word not in COMMON}

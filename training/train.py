@@ -24,6 +24,7 @@ import curve
 import encode
 import precision
 import recipe as recipes
+from dataset import saving
 from dataset.mixture import Mixture
 from dataset.problem import Problem
 from dataset.prompts import ROOT
@@ -257,7 +258,7 @@ class Run:
                    "tokens": sum(row[5] for row in state["rows"]), "held_out_before": before,
                    "held_out": held, "held_out_by_mode": modes, "base": self.base, "data": self.data.sources,
                    "commercial": self.data.commercial, "notes": self.data.notes}
-        checkpoint.write(self.out / "run.json", lambda path: path.write_text(json.dumps(summary, indent=2) + "\n"))
+        saving.write(self.out / "run.json", lambda path: path.write_text(json.dumps(summary, indent=2) + "\n"))
         print(json.dumps(summary), flush=True)
         if state["step"] < self.steps:
             print(f"stopped as asked, at step {state['step']} of {self.steps}; the same command goes on from there", flush=True)

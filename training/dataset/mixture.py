@@ -10,7 +10,7 @@ from pathlib import Path
 from . import augment, persona_chat
 from .overlap import Overlap
 from .personas import Personas
-from .prompts import ROOT, shipped_persona, system_text, written
+from .prompts import ROOT, bot_texts, shipped_persona, system_text
 from .split import held_out, split
 from .store import read_all
 
@@ -72,7 +72,7 @@ class Mixture:
     def example(self, dialogue, rng: random.Random, arthur: float) -> Example:
         intro, filled = augment.fill(dialogue, rng, self.personas, arthur)
         system = system_text(intro, self.modes[filled.mode]["instruction"], filled.memory)
-        return Example(filled.id, filled.mode, system, tuple((who, written()[text] if who == "bot" else text) for who, text, _ in filled.turns))
+        return Example(filled.id, filled.mode, system, tuple((who, bot_texts()[text] if who == "bot" else text) for who, text, _ in filled.turns))
 
     def epoch(self, seed: int, number: int) -> list:
         """The examples of one epoch, in a fixed order; shuffling is the batcher's."""
@@ -120,7 +120,7 @@ class Mixture:
             shown += [replace(d, mode=modes[d.mode]) for d in own if d.mode in modes and rng.random() < settings.get(share, 0)]
         return shown
 
-    def held_out(self) -> list:
-        """The held-out dialogues, all with Arthur, so that every run measures the same."""
+    def held_out(self, whole: bool = False) -> list:
+        """The held-out dialogues, or the `whole` set, all with Arthur, so that every run measures the same."""
         rng = random.Random(0)
-        return [self.example(d, rng, 1.0) for d in self.test]
+        return [self.example(d, rng, 1.0) for d in (self.train + self.test if whole else self.test)]

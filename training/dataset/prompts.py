@@ -22,7 +22,7 @@ def system_text(intro: str, instruction: str, memory: list) -> str:
 
 
 @functools.cache
-def written() -> dict:
+def bot_texts() -> dict:
     """What the bot says without the model where somebody is in danger, by the name of its setting in ai-friend.example.toml."""
     example = (ROOT / "ai-friend.example.toml").read_text(encoding="utf-8")
-    return {name: json.loads(text) for name, text in re.findall(r'^#(answer\w*) = (".*")$', example, re.M)}
+    return {name: json.loads(text) for name, text in re.findall(r'^#((?:answer|next_)\w*) = (".*")$', example, re.M)}

@@ -4,7 +4,7 @@
     {"id": "fix-exam-1", "mode": "FIX", "topic": "exam", "persona": "any", "memory": ["they study law"],
      "turns": [{"who": "person", "text": "failed again", "emotion": "sadness"}, {"who": "friend", "text": "Oh no. …"}]}
 
-A turn of `"who": "bot"` stands in the friend's place and is not learnt: its text names what the bot says there by itself (prompts.written).
+A turn of `"who": "bot"` stands in the friend's place and is not learnt: its text names what the bot says there by itself (prompts.bot_texts).
 """
 
 import itertools
@@ -13,11 +13,9 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import checkpoint
-
-from . import textform
+from . import saving, textform
 from .problem import Problem
-from .prompts import written
+from .prompts import bot_texts
 
 MODES = ("GENERAL", "WARM", "FLIRT", "FIX")
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
@@ -94,8 +92,8 @@ def check_turn(number: int, turn) -> tuple:
         raise ValueError(f"turn {number}: who is `{who}`; known: person, friend, bot")
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"turn {number} has no text")
-    if who == "bot" and text not in written():
-        raise ValueError(f"turn {number}: the bot has no text `{text[:60]}`; known: {', '.join(sorted(written()))}")
+    if who == "bot" and text not in bot_texts():
+        raise ValueError(f"turn {number}: the bot has no text `{text[:60]}`; known: {', '.join(sorted(bot_texts()))}")
     if len(text) > LONGEST_TEXT:
         raise ValueError(f"turn {number} has {len(text)} characters; at most {LONGEST_TEXT}")
     if emotion is not None and (who != "person" or emotion not in EMOTIONS):
@@ -176,4 +174,4 @@ def text_of(path: Path, dialogues: list) -> str:
 
 def write(path: Path, dialogues: list) -> None:
     text = text_of(path, dialogues)
-    checkpoint.write(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    saving.write(path, lambda beside: beside.write_text(text, encoding="utf-8"))

@@ -1,10 +1,12 @@
 """Talks of one arm as evaluate.py writes them, and pairs of talks that a judge compares."""
 
+import functools
 import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataset.mixture import Mixture
 from dataset.problem import Problem
 from dataset.prompts import ROOT
 
@@ -83,6 +85,18 @@ def shuffled(talks: list, seed: int = 0) -> list:
     # A donor with fewer turns starts again.
     given = lambda n, turn: talks[donors[n]].replies[turn % len(talks[donors[n]].replies)]
     return [Talk(one.said, tuple(given(n, turn) for turn in range(len(one.said)))) for n, one in enumerate(talks)]
+
+
+@functools.cache
+def written_replies() -> tuple:
+    """What the friend says in the project's held-out dialogues, to whomever."""
+    return tuple(text for example in Mixture(ROOT / "training/dialogues", {}).held_out() for who, text in example.turns if who == "friend")
+
+
+def drawn(talks: list, seed: int = 0) -> list:
+    """Control: each reply is a good one, drawn from dialogues about something else."""
+    rng, replies = random.Random(seed), written_replies()
+    return [Talk(one.said, tuple(rng.choice(replies) for _ in one.said)) for one in talks]
 
 
 def echo(talks: list) -> list:

@@ -41,10 +41,9 @@ def test_first_replies_pass_all_that_can_be_asked_of_them():
 
 
 def test_plain_replies_are_plain():
-    """Alike on purpose, so that a small model learns them: their beginnings, endings, lengths and pairs of words fail; and they ask more."""
+    """Alike on purpose, so that a small model learns them."""
     plain = store.read_all(ROOT / "training/plain-replies")
-    alike = {"distinct-2 of replies", "commonest beginning of a reply", "commonest last words of a talk", "spread of reply lengths", "replies with a question"}
-    assert failing(plain, 1000, 2) <= alike
+    assert failing(plain, 1000, 2) == {"commonest beginning of a reply", "commonest last words of a talk", "spread of reply lengths"}
     assert not leaks(SHIPPED, plain) and not leaks(store.read_all(ROOT / "training/first-replies"), plain)
     replies = [text for d in plain for text in d.texts("friend")]
     assert not [text for text in replies if not 8 <= len(text.split()) <= 28]

@@ -71,7 +71,7 @@ def test_an_arm_that_comforts_is_told_beside_one_that_does_so_less(tmp_path, cap
     assert "| comforts after sadness (8 persons) |" in text and "| 100% (68%–100%) |" in text and controls.LEFT_OUT not in text
     made = json.loads((tmp_path / "grades/results.json").read_text())["arms"]
     of = made["adapter"]["comforts after sadness (8 persons)"]
-    assert [of["means"][kind][0] for kind in ("replies", "shuffled", "echo")] == [1, 0, 0] and made["base"]["comforts after sadness (8 persons)"]["means"]["replies"][0] < 1
+    assert [of["means"][kind][0] for kind in ("replies", "shuffled", "random", "echo")] == [1, 0, 0, 0] and made["base"]["comforts after sadness (8 persons)"]["means"]["replies"][0] < 1
     assert "comforts after sadness (8 persons), adapter − base" in capsys.readouterr().out
 
 
@@ -79,7 +79,7 @@ def test_a_judge_that_likes_everything_tells_nothing(tmp_path):
     with FakeJudge(lambda *_: "[[yes]]") as server:
         assert run(arms(tmp_path, base=sometimes, adapter=kind), server) == 0
     text = (tmp_path / "grades/table.md").read_text()
-    assert text.startswith(controls.LEFT_OUT) and "adapter 100%, replies shuffled (control) 100%, echo (control) 100%" in text
+    assert text.startswith(controls.LEFT_OUT) and "adapter 100%, replies shuffled (control) 100%, replies of other dialogues (control) 100%, echo (control) 100%" in text
 
 
 def test_the_judge_sees_one_message_and_one_reply_and_no_arm(tmp_path):
@@ -96,8 +96,8 @@ def test_the_judge_sees_one_message_and_one_reply_and_no_arm(tmp_path):
 def test_what_two_arms_reply_alike_and_an_echo_are_asked_once(tmp_path):
     with FakeJudge(attentive) as server:
         assert run(arms(tmp_path, base=kind, adapter=kind), server) == 0
-    # 16 persons: the reply, one shuffled, and the echo.
-    assert len(server.requests) == 48
+    # 16 persons: the reply, one shuffled, one of another dialogue, and the echo.
+    assert len(server.requests) == 64
     with FakeJudge(attentive) as server:
         assert run(arms(tmp_path, base=kind, adapter=kind), server) == 0
     assert not server.requests

@@ -161,7 +161,7 @@ def test_a_judge_who_tells_the_person_apart_may_be_published(tmp_path):
     with FakeJudge(fake_judge.knows) as server:
         assert run(tmp_path, server, "--control", "shuffled") == 0
     made = results(tmp_path)
-    assert made["publishable"] is True and made["comparisons"][judge.CONTROL]["losses"] == 6 and len(server.requests) == 24
+    assert made["publishable"] is True and made["comparisons"][judge.called("shuffled")]["losses"] == 6 and len(server.requests) == 24
 
 
 @pytest.mark.parametrize("whim", [fake_judge.first, lambda *_: "nothing"])

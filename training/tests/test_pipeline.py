@@ -28,6 +28,19 @@ def run(*command):
     return done.stdout
 
 
+def says(gguf, lora, folder):
+    """The bot's own answers with the adapter, loaded as a user's: with its licence, base and template looked at."""
+    talk = folder / "talk.jsonl"
+    talk.write_text(json.dumps({"mode": "GENERAL", "intro": "You are kind.", "turns": [{"who": "person", "text": "hi there"}]}) + "\n")
+    answer = json.loads(run("evaluate", "reply", talk, "--model", gguf, "--config", settings(folder, lora)))
+    assert set(answer) == {"reply", "tokens", "cut"}
+
+
+def settings(folder, lora):
+    (folder / "settings.toml").write_text(f'[model]\nadapter = "{lora}"\n')
+    return folder / "settings.toml"
+
+
 def losses(folder):
     with (folder / "curve.csv").open() as file:
         return [float(row["loss"]) for row in csv.DictReader(file) if row["loss"]]
@@ -57,6 +70,7 @@ def test_a_tiny_llama_with_our_recipe(tmp_path, dtype):
     assert card["base_sha256"] == base.sha256(gguf) and card["template"] == "chat" and card["commercial"] is False
     tokenizer = base.tokenizer_of(gguf)
     compare(out, gguf, gguf, lora, lambda text: tokenizer(text, add_special_tokens=False).input_ids)
+    says(gguf, lora, tmp_path)
 
 
 def test_the_kind_recipes_adapter_names_the_licences_of_its_data(tmp_path):
@@ -90,6 +104,7 @@ def test_a_tiny_gpt_neox_with_the_references_recipe(tmp_path):
     assert len(curve) == 20 and sum(curve[-3:]) < 0.95 * sum(curve[:3])
     gguf, lora = tmp_path / "neox.gguf", tmp_path / "lora.gguf"
     run("models", "convert", tiny.NEOX, "-o", gguf, "--dtype", "f32")
-    export.export(out, tiny.NEOX / "config.json", tiny.NEOX, lora, BINARY, "tiny-neox", "f32")
+    export.export(out, gguf, tiny.NEOX, lora, BINARY, "tiny-neox", "f32")
     tokenizer = base.load(tiny.NEOX)[1]
     compare(out, tiny.NEOX, gguf, lora, lambda text: tokenizer(text, add_special_tokens=False).input_ids)
+    says(gguf, lora, tmp_path)

@@ -21,7 +21,7 @@ import precision
 import recipe as recipes
 import tiny
 import train
-from dataset import kind, store
+from dataset import kind, saving, store
 from dataset.problem import Problem
 from dataset.prompts import ROOT
 from dataset.split import held_out
@@ -374,7 +374,7 @@ def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(Problem, match="the disk is full"):
-        checkpoint.write(path, full)
+        saving.write(path, full, checkpoint.ADVICE)
     assert path.read_text() == "whole" and [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
