@@ -40,7 +40,7 @@ def draw(path: Path, rows: list, title: str) -> None:
     figure.savefig(drawn, format="png", dpi=110)
     plot.close(figure)
     # A curve has few colours: so many are half the bytes, and nobody sees the difference.
-    image = Image.open(drawn).convert("RGB").quantize(colors=32, dither=Image.Dither.NONE)
+    image = Image.open(drawn).convert("RGB").quantize(colors=16, dither=Image.Dither.NONE)
     saving.write(path, lambda beside: image.save(beside, format="PNG", optimize=True))
 
 
