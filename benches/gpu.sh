@@ -4,10 +4,13 @@
 #
 #   benches/gpu.sh pack    builds the binaries and puts them, their libraries and ggml's CUDA sources into target/gpu-bundle
 #   benches/gpu.sh cuda    compiles the CUDA backend (CUDA_ARCH, by default 90); stops after STAGE_SECONDS (540), run again to go on
-#   benches/gpu.sh bench   synthesises the models, checks logits against the CPU, runs the benchmarks, prints one table
+#   benches/gpu.sh bench   synthesises the models, checks logits against the CPU, runs the benchmarks, prints one table; stops and goes on likewise
 #   benches/gpu.sh         cuda, then bench
 #
-# BUNDLE names another folder for the bundle, MODELS other shapes to synthesise, OUT where the table and the figures go.
+# BUNDLE names another folder for the bundle, MODELS other shapes to synthesise, OUT where the table and the figures go; KV (split unified), PARTS
+# (logits roof peer stall sequential comeback), USERS (1,8,32,64,128), ROUNDS (3) and GPU_LAYERS (999) what is measured, MOST_MEGABYTES
+# what the bundle may weigh. PEER_BIN is a folder with llama-server and llama-batched-bench that were built with backends as libraries: without it
+# there is neither roof nor peer.
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
@@ -80,7 +83,7 @@ cuda() {
 bench() {
     [[ -e $bundle/bin/libggml-cuda.so ]] || fail "the CUDA backend is not compiled" "Run 'benches/gpu.sh cuda' first."
     export LD_LIBRARY_PATH="$bundle/bin${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" ORT_DISABLE_TELEMETRY=1
-    local card table peers=() shape file kv part failed=""
+    local card table peers=() shape file kv part failed="" measured=$bundle/measured begun=$SECONDS left status first=yes
     card=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null || echo "no GPU that nvidia-smi knows")
     BENCH_COMMIT=$(cat "$bundle/commit") BENCH_CARD=$card
     export BENCH_COMMIT BENCH_CARD
@@ -88,22 +91,35 @@ bench() {
     table=$out/gpu.md
     [[ ! -x $bundle/bin/llama-batched-bench ]] || peers+=(--batched-bench "$bundle/bin/llama-batched-bench")
     [[ ! -x $bundle/bin/llama-server ]] || peers+=(--server "$bundle/bin/llama-server")
+    # Of another card or commit nothing is gone on with.
+    if [[ $(head -1 "$measured" 2>/dev/null) != "$BENCH_COMMIT $card" ]]; then
+        echo "$BENCH_COMMIT $card" >"$measured"
+        echo "## $(date -u +%F), $card; commit $BENCH_COMMIT" >"$table"
+    fi
     {
-        echo "## $(date -u +%F), $card; commit $BENCH_COMMIT"
         for shape in $models; do
             file=$bundle/models/$shape.gguf
             [[ -f $file ]] || "$bundle/bin/ai-friend" models synthesize --shape "$shape" --output "$file" >&2
-            for kv in split unified; do
-                printf '\n### %s, Q4_K_M with random weights, %s KV\n\n' "$shape" "$kv"
-                for part in logits roof peer stall sequential comeback; do
-                    "$bundle/bin/bench_engine" "$part" --model "$file" --gpu-layers "${GPU_LAYERS:-999}" --kv "$kv" \
+            for kv in ${KV:-split unified}; do
+                for part in ${PARTS:-logits roof peer stall sequential comeback}; do
+                    ! grep -qxF "$shape $kv $part" "$measured" || continue
+                    left=$((stage_seconds - (SECONDS - begun))) status=0
+                    ((left > 0)) || { say "before $shape $kv $part; run the same command again to go on" && exit 75; }
+                    printf '\n### %s, Q4_K_M with random weights, %s KV: %s\n\n' "$shape" "$kv" "$part"
+                    timeout "$left" "$bundle/bin/bench_engine" "$part" --model "$file" --gpu-layers "${GPU_LAYERS:-999}" --kv "$kv" \
                         --users "${USERS:-1,8,32,64,128}" --rounds "${ROUNDS:-3}" --threads 1 \
-                        --json "$out/gpu-$shape-$kv.json" "${peers[@]}" || { echo "$part failed"; failed+="$shape $kv $part; "; }
+                        --json "$out/gpu-$shape-$kv.json" "${peers[@]}" || status=$?
+                    # The first of a stage had all of it: once more it would not end either.
+                    if [[ $status == 124 && -z $first ]]; then
+                        say "amid $shape $kv $part; run the same command again to go on" && exit 75
+                    fi
+                    first=
+                    if ((status == 0)); then echo "$shape $kv $part" >>"$measured"; else echo "$part failed"; failed+="$shape $kv $part; "; fi
                 done
             done
         done
-        [[ -z $failed ]] || fail "these parts failed: ${failed%; }" "What they said stands above."
-    } | tee "$table"
+        [[ -z $failed ]] || fail "these parts failed: ${failed%; }" "What they said stands above; with status 124 a part took longer than STAGE_SECONDS ($stage_seconds)."
+    } | tee -a "$table"
 }
 
 case ${1:-all} in

@@ -12,7 +12,7 @@ use crate::host_cache::Entry;
 use crate::lanes::{Tenant, common_prefix};
 use crate::mailbox::Job;
 use crate::request::{GenerateError, OwnerId};
-use crate::scheduler::Rank;
+use crate::scheduler::rank;
 use crate::sequence::{Sequence, deadline, validate};
 use crate::wording::same_words;
 
@@ -53,9 +53,11 @@ impl<B: Backend> Batcher<B> {
     /// Gives slots to waiting requests in order of rank, while slots, lanes and cells last. The first that finds no
     /// room is waited for: nobody passes it, so nobody starves.
     pub(crate) fn admit(&mut self, now: Instant) {
+        let begun = *self.begun.get_or_insert(now);
         while self.active.len() < self.settings.slots {
-            let rank = |waiting: &Waiting| -> Rank {
-                (waiting.deadline, self.served.of(waiting.job.request.owner), waiting.job.reply.id)
+            let rank = |waiting: &Waiting| {
+                let until = waiting.deadline.saturating_duration_since(begun);
+                rank(until, self.served.of(waiting.job.request.owner), waiting.job.reply.id)
             };
             let Some(first) = (0..self.waiting.len()).min_by_key(|index| rank(&self.waiting[*index])) else { return };
             let mut waiting = self.waiting.swap_remove(first);
@@ -92,10 +94,11 @@ impl<B: Backend> Batcher<B> {
         let Waiting { job, forgotten, .. } = waiting;
         let Place { lane, phase, reused } = place;
         let (prefix, first_turn) = (fitted.prefix.clone(), fitted.first_turn);
-        self.lanes.rename(lane, Tenant::Session { owner: job.request.owner, prefix, first_turn });
+        self.lanes.rename(lane, Tenant::Session { owner: job.request.owner, prefix: prefix.clone(), first_turn });
         self.status.reused_tokens += reused as u64;
+        let newcomer = reused <= prefix.len();
         let sequence = Sequence::new(job, fitted, reused, self.backend.vocabulary(), now);
-        self.active.push(Active { sequence, lane, phase, each: None, forgotten });
+        self.active.push(Active { sequence, lane, phase, each: None, newcomer, forgotten });
     }
 
     /// Finds the lane from which the fewest tokens must be computed, and room for the rest. None where others must

@@ -35,6 +35,10 @@ pub struct Batcher<B: Backend> {
     pub(crate) turn: u64,
     /// Steps that began to compute prompts after one that decoded.
     pub(crate) beginnings: u64,
+    /// When it made its first step.
+    pub(crate) begun: Option<Instant>,
+    /// Newcomers whose prompts were finished since the last step that decoded.
+    pub(crate) newcomers: usize,
     wait_each: Duration,
 }
 
@@ -65,6 +69,8 @@ pub(crate) struct Active {
     pub(crate) phase: Phase,
     /// Seconds that each token of its prompt's last piece took.
     pub(crate) each: Option<f64>,
+    /// Nothing of its own was in the KV cache when it came.
+    pub(crate) newcomer: bool,
     /// Its owner was forgotten meanwhile, or its KV is of no use: the lane is not kept.
     pub(crate) forgotten: bool,
 }
@@ -113,6 +119,8 @@ impl<B: Backend> Batcher<B> {
             pace: Pace::new(settings.inter_token_target, limits.batch_tokens),
             turn: 0,
             beginnings: 0,
+            begun: None,
+            newcomers: 0,
             wait_each: Duration::ZERO,
             backend,
         }

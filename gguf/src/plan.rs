@@ -21,7 +21,12 @@ struct Work {
     whole: usize,
     /// Seconds that each token of its last piece took.
     each: Option<f64>,
+    newcomer: bool,
 }
+
+/// Newcomers whose prompts are finished between two steps that decode, at most. Many who come at once would otherwise begin to decode at once, end
+/// at once and come again at once, each time behind all the others' prompts; so they get out of step. With two of them they hardly do.
+const NEWCOMERS: usize = 1;
 
 /// So many times that prompts begin, the oldest goes first once.
 const OLDEST_FIRST: u64 = 4;
@@ -52,10 +57,12 @@ impl<B: Backend> Batcher<B> {
             return (parts, 0, self.batch.entries().len());
         }
         decoding.sort_unstable();
+        self.newcomers = 0;
         let mut parts = Vec::new();
         for &(_, index, next) in decoding.iter().take(rows) {
             let lane = self.active[index].lane;
-            let work = Work { whose: Whose::Sequence(index), lane, tokens: vec![next], whole: 1, each: None };
+            let work =
+                Work { whose: Whose::Sequence(index), lane, tokens: vec![next], whole: 1, each: None, newcomer: false };
             parts.push(self.put(&work, 1, true));
         }
         self.plan_alongside(&prompts, &mut parts);
@@ -81,7 +88,9 @@ impl<B: Backend> Batcher<B> {
 
     /// Fills the batch with prompts, if they have time left before the `rows` that wait decode again.
     fn plan_prompts(&mut self, work: &[Work], rows: usize, waiting: usize) -> Vec<Part> {
-        let remaining: Vec<usize> = work.iter().map(|work| work.tokens.len()).collect();
+        let enough = rows > 0 && self.newcomers >= NEWCOMERS;
+        let left = |work: &Work| if enough && work.newcomer { 0 } else { work.tokens.len() };
+        let remaining: Vec<usize> = work.iter().map(left).collect();
         let begins = rows == 0 || !self.pace.has_begun();
         self.beginnings += u64::from(begins && !work.is_empty());
         let mut order = order(&remaining, begins && self.beginnings.is_multiple_of(OLDEST_FIRST));
@@ -98,6 +107,7 @@ impl<B: Backend> Batcher<B> {
         for (work, take) in work.iter().zip(given) {
             if take > 0 {
                 let whole = take == work.tokens.len() && matches!(work.whose, Whose::Sequence(_));
+                self.newcomers += usize::from(whole && work.newcomer);
                 parts.push(self.put(work, take, whole));
             }
         }
@@ -123,7 +133,8 @@ impl<B: Backend> Batcher<B> {
                 let tokens = rest[..rest.len().min(most + 1)].to_vec();
                 // A prefix may have been begun for somebody who is gone.
                 let whole = active.sequence.to_compute().max(rest.len());
-                work.push(Work { whose, lane, tokens, whole, each: active.each });
+                let newcomer = active.newcomer && matches!(whose, Whose::Sequence(_));
+                work.push(Work { whose, lane, tokens, whole, each: active.each, newcomer });
             }
         }
         work

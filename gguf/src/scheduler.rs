@@ -5,14 +5,22 @@
 //! up short ones nor the reverse.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::Duration;
 
 use crate::request::OwnerId;
 
 /// The order in which waiting requests get a slot: least first.
 ///
 /// Earliest deadline first; among equals the owner who was served fewest tokens; then order of arrival.
-pub type Rank = (Instant, u64, u64);
+pub type Rank = (u128, u64, u64);
+
+/// Deadlines in the same stretch of this length are equal: to the nanosecond no two ever are.
+const EQUAL: Duration = Duration::from_secs(1);
+
+/// The rank of a request whose deadline comes `until` after the engine's first step.
+pub fn rank(until: Duration, served: u64, arrival: u64) -> Rank {
+    (until.as_nanos() / EQUAL.as_nanos(), served, arrival)
+}
 
 /// A prompt passes an older one only if it is shorter by more than this for each place between them.
 const AGE_TOKENS: usize = 16;
@@ -54,32 +62,47 @@ pub fn chunks(remaining: &[usize], order: &[usize], budget: usize, room: usize) 
 
 /// Tokens served to each owner lately, for fairness among equal deadlines.
 #[derive(Clone, Debug, Default)]
-pub struct Served(HashMap<OwnerId, u64>);
+pub struct Served {
+    tokens: HashMap<OwnerId, u64>,
+    /// Since all were halved.
+    since: u64,
+}
 
 /// Owners remembered at most.
 const MOST_OWNERS: usize = 4096;
+/// After so many tokens all that was served before counts half.
+const HALF_LIFE: u64 = 100_000;
 
 impl Served {
     /// An owner got so many tokens.
     pub fn add(&mut self, owner: OwnerId, tokens: usize) {
-        *self.0.entry(owner).or_default() += tokens as u64;
-        if self.0.len() > MOST_OWNERS {
-            let mean = self.0.values().sum::<u64>() / self.0.len() as u64;
-            self.0.retain(|_, tokens| {
-                *tokens /= 2;
-                *tokens > mean / 2
-            });
+        *self.tokens.entry(owner).or_default() += tokens as u64;
+        self.since += tokens as u64;
+        if self.since >= HALF_LIFE {
+            self.since = 0;
+            self.halve(0);
         }
+        if self.tokens.len() > MOST_OWNERS {
+            self.halve(self.tokens.values().sum::<u64>() / self.tokens.len() as u64 / 2);
+        }
+    }
+
+    /// Those who keep no more than this are forgotten.
+    fn halve(&mut self, least: u64) {
+        self.tokens.retain(|_, tokens| {
+            *tokens /= 2;
+            *tokens > least
+        });
     }
 
     /// Tokens an owner got lately.
     pub fn of(&self, owner: OwnerId) -> u64 {
-        self.0.get(&owner).copied().unwrap_or(0)
+        self.tokens.get(&owner).copied().unwrap_or(0)
     }
 
     /// Forgets an owner.
     pub fn forget(&mut self, owner: OwnerId) {
-        self.0.remove(&owner);
+        self.tokens.remove(&owner);
     }
 }
 
@@ -120,10 +143,26 @@ mod tests {
             served.add(OwnerId(owner), 10);
         }
         served.add(OwnerId(5), 70);
-        assert!(served.0.len() <= MOST_OWNERS);
-        assert!(served.of(OwnerId(5)) >= 70 && served.of(OwnerId(99_999)) == 0);
+        assert!(served.tokens.len() <= MOST_OWNERS);
+        assert!(served.of(OwnerId(5)) >= 35 && served.of(OwnerId(99_999)) == 0);
         served.forget(OwnerId(5));
         assert_eq!(served.of(OwnerId(5)), 0);
+    }
+
+    #[test]
+    fn what_was_served_long_ago_counts_less() {
+        let mut served = Served::default();
+        served.add(OwnerId(1), 1000);
+        served.add(OwnerId(2), HALF_LIFE as usize);
+        assert_eq!(served.of(OwnerId(1)), 500);
+    }
+
+    #[test]
+    fn within_a_second_who_was_served_less_goes_first() {
+        let ms = Duration::from_millis;
+        assert!(rank(ms(60_010), 500, 1) > rank(ms(60_900), 20, 2));
+        assert!(rank(ms(60_010), 20, 1) < rank(ms(60_900), 20, 2), "then who came first");
+        assert!(rank(ms(60_010), 500, 1) < rank(ms(61_900), 20, 2));
     }
 
     proptest! {

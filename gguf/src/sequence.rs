@@ -101,7 +101,7 @@ impl Sequence {
 
     fn show(&mut self, all: bool, now: Instant) -> bool {
         let piece = if all { self.text.finish() } else { self.text.take() };
-        if self.usage.time_to_first_token == Duration::ZERO {
+        if self.usage.time_to_first_token == Duration::ZERO && (piece.is_some() || all) {
             self.usage.time_to_first_token = now.saturating_duration_since(self.submitted);
         }
         piece.is_none_or(|piece| self.reply.send(piece))

@@ -211,6 +211,9 @@ fn write(path: &PathBuf, options: &Options, results: &Map<String, Value>) -> Res
         machine["gpu"] = json!(card);
     }
     all.insert("machine".into(), machine);
+    // Parts are measured one by one: each has the commit that it is of.
+    let commits: Map<String, Value> = results.keys().map(|part| (part.clone(), json!(commit))).collect();
+    merge(&mut all, &Map::from_iter([("commits".to_owned(), Value::Object(commits))]));
     all.insert("commit".into(), json!(commit));
     all.insert("model".into(), json!(options.model.file_name().map(|name| name.to_string_lossy())));
     merge(&mut all, results);

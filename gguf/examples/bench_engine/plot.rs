@@ -37,7 +37,7 @@ pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::
     let speed = [
         ("ai-friend", OURS, by_users("peer_by_users", "tokens_per_second")),
         ("llama-server", PEER, by_users("peer_by_users", "peer_tokens_per_second")),
-        ("roof (decoding alone)", ROOF, by_users("roof_ratio", "roof")),
+        ("roof (decoding alone)", ROOF, by_users("roof_by_users", "roof")),
     ];
     let wait = [
         ("ai-friend", OURS, by_users("peer_by_users", "ttft_p50_s")),

@@ -312,6 +312,10 @@ impl Backend for LlamaBackend<'_> {
     }
 
     fn alongside(&mut self, lanes: &[LaneId], waiting: &[LaneId]) -> Vec<LaneId> {
+        // On a GPU a step of as many rows as the one before takes over its graph; these want no logits, so there would be fewer.
+        if self.context.on_gpu {
+            return Vec::new();
+        }
         let how = padding_of(&self.context);
         let Some(placement) = &mut self.placement else { return Vec::new() };
         // Whoever waits decodes soon, and is not to be moved out of the way.

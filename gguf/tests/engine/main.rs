@@ -286,3 +286,20 @@ fn the_same_seed_gives_the_same_text_and_another_seed_another() {
     assert_eq!(text(1), text(1));
     assert_ne!(text(1), text(2));
 }
+
+#[test]
+fn of_those_who_come_within_a_second_whoever_was_served_less_goes_first() {
+    let mut bench = Bench::with(ScriptedBackend::default(), 1);
+    for _ in 0..3 {
+        bench.answer(request(1, "p.", &["x"]));
+    }
+    let mut often = bench.submit(request(1, "p.", &["y"]));
+    bench.now += Duration::from_millis(5);
+    let mut seldom = bench.submit(request(2, "p.", &["x"]));
+    while seldom.done.try_recv().is_err() {
+        bench.step();
+    }
+    assert!(often.done.try_recv().is_err(), "who was answered often waits");
+    bench.run();
+    assert!(outcome(&mut often).is_ok());
+}

@@ -127,3 +127,20 @@ fn more_decoding_than_rows_take_turns() {
     assert!(bench.steps.iter().all(|step| step.rows <= 2));
     tickets.iter_mut().for_each(|ticket| assert_eq!(outcome(ticket).unwrap().text, "0123456789"));
 }
+
+#[test]
+fn many_who_come_at_once_begin_to_answer_one_by_one() {
+    let limits = Limits { lanes: 40, cells: 8000, ..LIMITS };
+    let mut bench = Bench::with(ScriptedBackend::new(limits).with_script(says("01234567890123456789")), 12);
+    let mut first = bench.submit(request(99, "p.", &["x"]));
+    while streamed(&mut first).is_empty() {
+        bench.step();
+    }
+    let _tickets: Vec<_> = (0..10).map(|owner| bench.submit(request(owner, "p.", &["hello there"]))).collect();
+    let mut rows = Vec::new();
+    while rows.last().is_none_or(|rows| *rows < 11) {
+        rows.extend(Some(bench.step().rows).filter(|rows| *rows > 0));
+    }
+    assert!(rows.windows(2).all(|pair| pair[1] <= pair[0] + 1), "{rows:?}");
+    bench.run();
+}
