@@ -64,7 +64,8 @@ def judged_control(results: dict) -> tuple:
         return False, ("This judge's verdicts are not to be published: "
                        + "; ".join(f"{controls.NAMES[control]} did not lose to the right ones (win rate {outcome.percent(rates[control])})" for control in failed)
                        + "; the upper end must be below 50%.")
-    missing = f" Not judged: {', '.join(CONTROLS.keys() - rates.keys())}." if CONTROLS.keys() - rates.keys() else ""
+    left = [control for control in CONTROLS if control not in rates]
+    missing = f" Not judged: {', '.join(left)}." if left else ""
     return True, f"What must lose lost: {', '.join(controls.NAMES[control] for control in rates)}.{missing}"
 
 

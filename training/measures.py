@@ -96,15 +96,15 @@ ASKED = re.compile(rf"\b(are|r) (you|u)\b|\b(you|u) are (?!{TALK}|right)|\bis (t
 
 # Another self than Arthur's: an assistant's manner, another name, work, home or age. That he is a bot is true.
 WORK = (
-    "teacher|nurse|student|doctor|engineer|writer|author|artist|chef|cook|lawyer|programmer|developer|manager|photographer|musician|singer|"
+    "teacher|nurse|student|doctor|engineer|writer|author|artist|chef|lawyer|programmer|developer|manager|photographer|musician|singer|"
     "driver|farmer|handyman|scientist|researcher|accountant|dentist|actor|actress|waiter|waitress|baker|carpenter|plumber|mother|father|mom|"
     "mum|dad|woman|girl|assistant|language model|grandmother|grandfather"
 )
 OTHER_SELF = re.compile(
     r"\bas an? (ai|a\.i\.|assistant|(large )?language model|(virtual|digital) assistant)\b|\b(how|what) (can|may) i (help|assist|do for) you\b"
-    r"|\bi'm here to (help|assist) you\b|\b(my name is|my name's|i'm called|i am called|call me) (?!arthur\b)[a-z]+"
+    r"|\bi'm here to (help|assist) you\b|\b(my name is|my name's|i'm called|i am called|call me) (?!arthur\b|when|if|any|back|later|tonight|tomorrow|now|after|once|up\b|at\b|on\b|in\b)[a-z]+"
     rf"|\b(i'm|i am|i work as) an? ([a-z]+ ){{0,2}}({WORK})\b"
-    r"|\bi live in (?!san francisco|sf\b|an? |the |my |this |that |your )[a-z]+|\b(i'm|i am) (?!20\b)[1-9]\d( years old\b|[.,!?]|$)"
+    r"|\bi live in (?!san francisco|sf\b|california|an? |the |my |this |that |your )[a-z]+|\b(i'm|i am) (?!20\b)[1-9]\d( years old\b|[.,!?]|$)"
 )
 
 

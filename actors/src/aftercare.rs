@@ -18,7 +18,7 @@ impl Desk {
         let (safety, next) = (&self.safety, &self.safety.next);
         let is_last = |text: &str| talk.first().is_some_and(|turn| self.tells(turn, text));
         let was_said = |text: &str| behind.iter().any(|turn| self.tells(turn, text));
-        let told = all_told(words, heard);
+        let told = all_told(words, heard, self.has_just_written(chat));
         if told == Told::Unsafe || (told == Told::No && is_last(&next.safe)) {
             // It may be said again, but not right behind itself.
             let text = if is_last(&next.unsafe_now) { &safety.answer_again } else { &next.unsafe_now };
@@ -26,7 +26,7 @@ impl Desk {
             let person = said(words, turn(Role::Person, &words.newest));
             return (!text.trim().is_empty()).then(|| self.caring(chat, person, &answer, false));
         }
-        // Who was got wrong talks with the model again, and so does who has talked with it since.
+        // But for that, who was got wrong talks with the model again, and so does who has talked with it since.
         if was_said(&next.wrong) || behind.iter().any(|turn| turn.mode.is_some()) {
             return None;
         }
@@ -54,7 +54,7 @@ impl Desk {
 
     /// Whether words right after the written answer tell so plainly what to say that the classifier need not be heard again.
     pub(crate) fn tells_how_it_is(&self, chat: &Chat<'_>, words: &Words, heard: &str) -> bool {
-        self.has_just_cared(chat) && !matches!(all_told(words, heard), Told::No | Told::Other)
+        self.has_just_cared(chat) && !matches!(all_told(words, heard, true), Told::No | Told::Other)
     }
 
     /// Whether a turn of the friend's says a written text, perhaps behind another.
@@ -80,7 +80,7 @@ impl Desk {
 }
 
 /// What all messages of a burst tell.
-fn all_told(words: &Words, heard: &str) -> Told {
+fn all_told(words: &Words, heard: &str, right_after: bool) -> Told {
     let texts: Vec<&str> = words.earlier.iter().map(String::as_str).chain([heard]).collect();
-    told(&texts.join("\n"))
+    told(&texts.join("\n"), right_after)
 }

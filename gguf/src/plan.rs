@@ -81,6 +81,7 @@ impl<B: Backend> Batcher<B> {
         for work in work.iter().filter(|work| alongside.contains(&work.lane) && !work.tokens.is_empty()) {
             if self.batch.room() > 0 {
                 let whole = work.tokens.len() == 1 && matches!(work.whose, Whose::Sequence(_));
+                self.newcomers += usize::from(whole && work.newcomer);
                 parts.push(self.put(work, 1, whole));
             }
         }
@@ -92,8 +93,15 @@ impl<B: Backend> Batcher<B> {
         let left = |work: &Work| if enough && work.newcomer { 0 } else { work.tokens.len() };
         let remaining: Vec<usize> = work.iter().map(left).collect();
         let begins = rows == 0 || !self.pace.has_begun();
-        self.beginnings += u64::from(begins && !work.is_empty());
+        self.beginnings += u64::from(begins && remaining.iter().any(|tokens| *tokens > 0));
         let mut order = order(&remaining, begins && self.beginnings.is_multiple_of(OLDEST_FIRST));
+        if rows > 0 {
+            let mut finished = self.newcomers;
+            order.retain(|index| {
+                finished += usize::from(work[*index].newcomer);
+                !work[*index].newcomer || finished <= NEWCOMERS
+            });
+        }
         order.truncate(self.settings.prompts);
         let Some(first) = order.first().map(|index| &work[*index]) else { return Vec::new() };
         let room = self.batch.room();

@@ -30,6 +30,10 @@ static PATTERNS: LazyLock<RegexSet> = LazyLock::new(|| any_of(&[DEATH, GRAVE, RE
 /// Filled into the patterns.
 const PARTS: &[(&str, &str)] = &[
     ("{DEAR}", r"(we|he|she|they|{NEAR}s?)"),
+    (
+        "{ELDER}",
+        r"(mum|mummy|mom|mommy|mother|mama|dad|daddy|father|papa|gran|grandma|granny|grandmother|grandpa|grandad|granddad|grandfather|nan|nana|wife|husband|uncle|aunt|auntie|aunty|{PET})",
+    ),
     ("{PET}", r"(dog|doggo|puppy|pup|cat|kitten|kitty|horse|pony|pet|rabbit|bunny|hamster|parrot)"),
     (
         "{NEAR}",
@@ -45,12 +49,21 @@ const PARTS: &[(&str, &str)] = &[
 /// What is taken out first, as it means something else. As [`super::danger`] is written, but for the end of a word.
 const MEANT_OTHERWISE: &[&str] = &[
     r" (died|dead|dying|dies|killed) (laughing|lol|lmao|of (laughter|laughing|boredom|embarrassment|cringe|cuteness)|at (this|that|it))\b",
-    r" (dying|dead) (to|for|her|his|my|hair|eggs|asleep|serious|tired|funny|good|nice|right|wrong|lucky|silent|inside|end|weight|line|on (the|our))\b",
+    r" (dying|dead) (to|for|her|his|my|hair|eggs|asleep|serious|tired|funny|good|nice|right|wrong|lucky|silent|inside|end|weight|line|set|boring|lazy|on (the|our))\b",
     r" (almost|nearly) [a-z]+( [a-z]+)?\b",
     r" (thought|assumed|dreamt|dreamed|dream|scared|afraid|worried)( that)? (he|she|it|they|my [a-z]+|i) (was |were |is |are |had |have |would |might |will )(be |been )?(passed|dead|dying|died|killed|lost|losing|fired)\b",
     r" (character|villain|hero|protagonist|boss|npc)s?( [a-z]+){0,3} (died|dies|dead|killed|dying)\b",
     r" (he|she|they) (died|dies|is dead|is killed) in (the|that|this|season|episode|chapter|act) ?(movie|film|show|series|season|episode|finale|game|book|novel|end|[0-9]+|one|two|three)?\b",
     r" (fired|laid) (up|early)\b",
+    r" (if|what if|would you( [a-z]+){0,2} if)( [a-z]+){1,3} (died|dies|dead)\b",
+    r" (dream|dreams|dreamt|dreamed|nightmare)( [a-z]+){0,6}\b",
+    r" died before i was born\b",
+    r" (is|are|was) (my|the|he|she|it)( [a-z]+)? dead qq",
+    r" (shot|killed) (him|her|them) ?sel(f|ves) (in the foot|laughing|in (minecraft|a game|the game))\b",
+    r" passed( [a-z0-9]+){0,4} (tests?|exams?|driving|licen[cs]e|course|class|maths?|finals?|bar)\b",
+    r" passed( today| this week)?( \.)+ (full|first|finally|with|so proud|licen[cs]e)",
+    r" (baby|babies) (weight|fat|teeth|tooth|fever|bump)\b",
+    r" (down|to sleep)( [a-z]+){0,4} (nap|bed|crate|lullaby|sofa|floor)\b",
     r" shots were fired\b",
     r" (miscarriage of justice|stroke of (luck|genius)|lump in (my|his|her|the) (throat|oatmeal|batter))\b",
     r" (feels?|felt|feeling) like( [a-z]+){1,6}\b",
@@ -63,18 +76,18 @@ const MEANT_OTHERWISE: &[&str] = &[
 
 const DEATH: &[&str] = &[
     r" {DEAR} (just |has |have |had |suddenly |also |all |both )*(died|dies|passed away|drowned)\b",
-    r" {NEAR} (just |has |have |had |suddenly )*passed (on )?(\.|last|this|today|yesterday|tonight|two|three|a (week|month|year|day)|in (january|february|march|april|may|june|july|august|september|october|november|december|[0-9]+)|[0-9]+)",
+    r" {ELDER} (just |has |have |had |suddenly )*passed (on )?(\.|last|this|today|yesterday|tonight|two|three|a (week|month|year|day)|in (january|february|march|april|may|june|july|august|september|october|november|december|[0-9]+)|[0-9]+)",
     r" {NEAR}s? (just |is |are |was |were |has been |have been |got |been )*(dead|dying|murdered|stillborn|brain ?dead|gone forever)\b",
     r" (he|she) (is|was) (dead|dying|stillborn|brain ?dead)\b",
     r" (is|are) not with us anymore\b",
-    r" {DEAR}( [a-z]+){0,2} (did not|do not) (make it( (through|home|to the hospital))?( the night)? (\.|last|this|through|the|and)|survive|pull through|wake up)",
+    r" (he|she|they|{NEAR}s?)( [a-z]+){0,2} (did not|do not) (make it( (through|home|to the hospital))?( the night)? (\.|through|and)|survive|pull through|wake up (\.|again|from))",
     r" (killed|hanged|hung|shot) (himself|herself|themselves|themself|him ?self|her ?self)\b",
     r" (committed|died by) suicide\b",
     r" (took|taken|taking) (his|her|their) own life\b",
     r" (we|i) (have |just )*lost (my|our) ({NEAR}|parents) (\.|last|this|today|yesterday|to|in|when|and|tonight|[0-9]+)",
-    r" (lost|losing|loosing) (the|our|my|a|her|both) (baby|babies|twins|pregnancy)\b",
+    r" (lost|losing|loosing) (the|our|my|a|her|both) (baby|babies|twins|pregnancy) (\.|at|last|this|today|yesterday|in|and|to|after|when|on)",
     r" (buried|burying|cremated) (my|our|his|her) {NEAR}\b",
-    r" (put|putting|had to put|having to put) (my |our |the )?(old )?{PET}s? (down|to sleep)\b",
+    r" (had to put|having to put) (my |our |the )?(old )?{PET}s? (down|to sleep)\b",
     r" had to put (him|her|them) (down|to sleep)\b",
     r" no heartbeat\b",
     r" {PET}s? (just |was |has been |is )*(got |been )?(run over|hit by)\b",
@@ -82,7 +95,7 @@ const DEATH: &[&str] = &[
 
 const GRAVE: &[&str] = &[
     r" (miscarried|miscarriage|stillbirth|stillborn|funeral|cremation|burial|hospice|autopsy)\b",
-    r" {DEAR} (is|are|was|were|got|been) (just |also |all |both |now )*(terminal|on life support|in (a )?(coma|hospice|palliative care|intensive care|icu|the icu)|missing|shot|stabbed|attacked)\b",
+    r" {DEAR} (is|are|was|were|got|been) (just |also |all |both |now )*(terminal|on life support|in (a )?(coma|hospice|palliative care|intensive care|icu|the icu)|missing( since [a-z]+)? (\.|since|for|from)|shot|stabbed|attacked)",
     r" (was|got|been) (just )?(raped|assaulted|stabbed)\b",
     r" (turn|turning|turned|switch|switching|switched) (his |her |the )?(machines?|ventilator|life support) off\b",
     r" (turn|turning|turned|switch|switching|switched) off (his|her|the) (machines|ventilator|machine (tomorrow|today|tonight))",
@@ -90,14 +103,14 @@ const GRAVE: &[&str] = &[
     // Illness.
     r" {ILL} (is|has|have|came|come|has come|are|was)( now| already)? (back|spread|spreading|growing|grown|returned|terminal|inoperable|incurable|malignant|aggressive|worse|stage)\b",
     r" {ILL} (back|spread|grew|returned|came back)\b",
-    r" (have|has|had|got|with|found|find) (a |an |the |another |more |terminal |aggressive |brain |breast |lung |bowel |colon |pancreatic |ovarian |skin |bone |liver |prostate |throat |blood )*({ILL}|mass|shadow)( [a-z]+){0,3} (\.|in|on|and)",
+    r" (have|has|had|got|with|found|find) (a |an |the |another |more |terminal |aggressive |brain |breast |lung |bowel |colon |pancreatic |ovarian |skin |bone |liver |prostate |throat |blood )*({ILL}( [a-z]+){0,3} (\.|in|on|and)|(mass|shadow) (in|on) (my|his|her|their|the) (breast|lungs?|liver|brain|scan|kidney|ovary|neck|pancreas|x ?ray))",
     r" (it|he|she) (is|has) (now )?(malignant|inoperable|incurable|metastatic|metastasi[sz]ed|stage (3|4|three|four|iii|iv))\b",
     r" (scans?|biopsy|biopsies|mri|bloods)( [a-z]+){0,6} (spread|malignant|growing|bad)\b",
     r" (tests?|results?)( [a-z]+){0,5} (malignant|positive for (huntingtons|cancer|hiv|ms|als|leuka?emia))\b",
     r" (diagnosed with|diagnosis is|it is) (a |an |the |early onset |stage [0-9a-z]+ |terminal )*(cancer|leuka?emia|lymphoma|als|mnd|hiv|parkinsons|alzheimers|dementia|huntingtons|lupus|cystic fibrosis)\b",
     r" (has|have|got) (hiv|als|mnd|dementia|alzheimers|parkinsons|huntingtons)\b",
     r" (weeks|months|days) to live \.",
-    r" (doctors?|they|vets?) (gave|gives|give|given) (me|him|her|them|us|my [a-z]+) ([a-z]+ |[0-9]+ )?(weeks|months)\b",
+    r" (doctors?|they|vets?) (gave|gives|give|given) (me|him|her|them|us|my [a-z]+) ([a-z]+ |[0-9]+ )?(weeks|months)( to live| left)? (\.|max|at most)",
     r" nothing (more|else|left)?( that)? ?(they|the vets?|the doctors?) can do\b",
     r" (had|having|has had) (a |another )?(massive |second |huge |big )*(heart attack|stroke|seizure|aneurysm|brain bleed)s?\b",
     r" (dementia|alzheimers|parkinsons) is (getting |so much |much )?(bad|worse)\b",
@@ -128,6 +141,7 @@ const GRAVE: &[&str] = &[
 const RELIEF: &[&str] = &[
     r" (remission|benign|cured|recovered|recovering|survived|survives|survivor|beat|beats|beaten|beating|negative|shrunk|shrinking|smaller|treatable|curable|healed|false alarm|miracle|all clear|clear of|cleared|(cancer|tumou?r) free)\b",
     r" not (have |had |a |the |found |find |any |really |actually |even |been |get |got |getting |be )*({ILL}|malignant|terminal|spread|fired|sacked|laid off|evicted|back|grown|lose|lost)\b",
+    r" not (that |so |too )?bad\b",
     r" no (more |sign of |signs of |evidence of |trace of |the |a |any )*{ILL}\b",
     r" {ILL} (is|are) (all |completely |now )?gone\b",
     r" (last|final|end of|finished|finish|done with|over with) (my |his |her |the )?(day of |round of )?(chemo|treatment|radiation|cancer)\b",
@@ -171,7 +185,9 @@ mod tests {
             "they are dead to me|i put my son to sleep|put the baby down|my cat is odd|they took the kids to the beach|my boss gave me two days off",
             "i didnt make it today, sorry|nothing we can do about the rain|turn off the machine|feels like ive been hit by a bus|we got fired up",
             "got a lump in my throat|my test scores are growing|grandma passed on her recipe|had a stroke of luck|he made it himself, its from the bakery",
-            "hes off the ventilator, breathing on his own!|he left me this note|i hope someone got fired for that|i lost my friends hoodie|mum is dying her hair",
+            "hes off the ventilator, breathing on his own!|he left me this note|my sister passed today!! full licence|my brother passed two exams|i lost the baby weight|my boyfriend is missing me already|the vet gave him two weeks of meds|\
+             i found a shadow in the photo|mri was not bad|put my dog to sleep on his new bed|he shot himself in the foot|what if my cat died|i dreamt my mum died|\
+             i hope someone got fired for that|i lost my friends hoodie|mum is dying her hair",
         ] {
             text.split('|').for_each(|text| assert!(!is_bad_news(text), "{text}"));
         }

@@ -101,8 +101,8 @@ pub enum Told {
     Other,
 }
 
-/// What a message after the written answer tells.
-pub fn told(text: &str) -> Told {
+/// What a message after a written answer tells, or `right_after` it.
+pub fn told(text: &str, right_after: bool) -> Told {
     let found = PATTERNS.matches(&words(text, true));
     // A veto stands behind each kind that would let go of somebody, or take them for safe.
     let kinds = [
@@ -113,6 +113,9 @@ pub fn told(text: &str) -> Told {
         (Told::Company, 6, Some(7)),
         (Told::No, 8, None),
     ];
+    if right_after && found.matched(9) {
+        return Told::Unsafe;
+    }
     let is = |veto: Option<usize>| veto.is_some_and(|veto| found.matched(veto));
     let kind = kinds.into_iter().find(|&(_, at, veto)| found.matched(at) && !is(veto));
     kind.map_or(Told::Other, |(kind, ..)| kind)
@@ -123,8 +126,18 @@ pub(super) fn prepare() {
 }
 
 static PATTERNS: LazyLock<RegexSet> = LazyLock::new(|| {
-    let groups =
-        [IN_DANGER, MISTAKEN, STILL_DARK, WHOM_TO_CALL, BY_ONESELF, NOT_ALONE, WITH_OTHERS, NOT_WITH_OTHERS, NO];
+    let groups = [
+        IN_DANGER,
+        MISTAKEN,
+        STILL_DARK,
+        WHOM_TO_CALL,
+        BY_ONESELF,
+        NOT_ALONE,
+        WITH_OTHERS,
+        NOT_WITH_OTHERS,
+        NO,
+        IN_DANGER_NOW,
+    ];
     any_of(&groups, PARTS)
 });
 
@@ -135,29 +148,41 @@ const PARTS: &[(&str, &str)] = &[
         "{WHO}",
         r"((my |the |an |a )?(someone|somebody|he|she|they|people|help|police|paramedics|ambulance|mum|mom|mother|mama|dad|father|papa|parents|family|gran|grandma|nan|grandpa|wife|husband|partner|girlfriend|boyfriend|gf|bf|son|daughter|brother|bro|sister|sis|uncle|aunt|cousin|friends?|mate|bestie|roommate|flatmate|neighbou?r|teacher|counsellor|counselor|therapist|doctor|nurse)s?)",
     ),
+    (
+        "{NONE}",
+        r"(no|nope|nah|not (really|sure|at all)|i do not (know|think so)|idk|dunno|maybe|no idea|not|i am not|i guess not)",
+    ),
     ("{MEANS}", r"(pills?|tablets|knife|knives|blades?|razors?|rope|noose|gun|bleach)"),
 ];
 
 /// As [`super::danger`] is written, but for the end of a word.
 const IN_DANGER: &[&str] = &[
-    r" not (really |very |that |feeling |feel |actually )*safe\b",
-    r" unsafe\b",
+    r" i (am |feel |do not feel )(really |just )?(not (really |very |that |feeling |feel |actually )*safe|unsafe)\b",
     r" (idk|dunno|not (know|sure|think))( if| that)? i am( safe)? \.",
-    r" i (have|got|am holding|picked up|bought)( [a-z]+){0,2} {MEANS}\b",
+    r" i (have|got|have got|am holding|picked up|bought)( [a-z]+){0,2} {MEANS}\b",
     r" {MEANS}( [a-z]+){0,2} (here|in my hands?|in front of me|next to me|with me)\b",
-    r" (i am|standing|sitting) (here )?(on|at) (the|a) (bridge|roof|ledge|edge|tracks|balcony|cliff)\b",
-    r" i (have |already |just )*(did|done) it( already)? \.",
-    r" i (have |already |just )*(took|taken|swallowed|drank) (it|them|all|all of (it|them)|everything) \.",
+    r" {MEANS} is (ready|loaded|tied)\b",
+    r" (i am|standing|sitting) (here )?(on|at) (the|a) (bridge|roof|ledge|edge|train tracks|tracks|balcony|cliff)\b",
+    r" (took|swallowed|drank) (all|all of|every one of) (the |my |his |her )?(them|{MEANS})\b",
+    r" took them all \.",
+    r" i jumped \.",
     r" i am bleeding\b",
+];
+
+/// What says so only right after what was written: elsewhere a job is done, or a pizza taken.
+const IN_DANGER_NOW: &[&str] = &[
+    r" (not (really |very |that |feeling |feel |actually )*safe|unsafe)\b",
+    r" i (have |already |just )*(did|done) it( already)? \.",
+    r"( \.| i)( have| already| just)* (took|taken|swallowed|drank) (it|them|all|some|all of it|everything) \.",
 ];
 
 const MISTAKEN: &[&str] = &[
     r"{LEAD}((i|that|it) (is |was |do |am |would )*not (what i )?(mean|meant|say|said)( it| that| like that)*|not like that|i am (really |actually |definitely )?not (suicidal|in danger)) (\.|lol|like that)",
     r"{LEAD}(got|took|read|heard|understood) (me|it|that|this|me all)( all| totally| completely)? wrong\b",
-    r" you (totally |completely |really )?(got|took|read|heard|understood) (me|it|that|this|what i said)( all| totally| completely)? wrong\b",
-    r" you (misunderstood|misunderstand|misread|misheard)\b",
-    r" misunderstanding\b",
-    r"{LEAD}i do not (really |actually )?want to die( \.)*( it is [a-z ]+| lol| haha)?( \.)? $",
+    r"{LEAD}((i think|i guess) )?you (totally |completely |really )?(got|took|read|heard|understood) (me|it|that|this|what i said)( all| totally| completely)? wrong\b",
+    r"{LEAD}((i think|i guess) )?you (misunderstood|misunderstand|misread|misheard)\b",
+    r"{LEAD}((it|this|that) (is|was) )?(just )?(a )?misunderstanding\b",
+    r"{LEAD}i do not (really |actually )?want to die( \.)*( it is just [a-z ]*(saying|expression|song|joke)| lol| haha)( \.)? $",
     r" (it|that|this) (is|was) (only |just )?(from )?(a |an |the |my )?([a-z]+ ){0,2}(song|lyrics?|quote|meme|figure of speech|expression|saying)\b",
     r" (those|these|they) are( just| only)? (the )?lyrics\b",
     r"{LEAD}(it|that) (is|was) (only |just )?(a |from a |from the |about a |for a )([a-z]+ )?(movie|film|joke|game|book|show|story|novel|series)\b",
@@ -170,8 +195,10 @@ const MISTAKEN: &[&str] = &[
 ];
 
 /// Who says so was not got wrong.
-const STILL_DARK: &[&str] =
-    &[r" (but|anymore|scared|afraid|pain|tired|can not|pills?|bridge|knife|alone|hurts?|lonely|crying)\b"];
+const STILL_DARK: &[&str] = &[
+    r" (but|anymore|scared|afraid|pain|tired|can not|pills?|bridge|knife|alone|hurts?|lonely|crying)\b",
+    r" (not ok|not okay|dying inside|exist|disappear|nobody|not see|give up|funeral|goodbye|serious|hell|shit|my last|suicide|my life|like everything|(said|that) i (was|am) (ok|okay|fine)|forever|world|is impossible|other side|i put on|told myself|broke me|to them|my kids|qq how|too much)\b",
+];
 
 const WHOM_TO_CALL: &[&str] = &[
     r" (what|which|who|whom|where)( [a-z]+){0,4} (call|text|phone|ring|reach|contact)\b[^.]* qq",
@@ -208,12 +235,14 @@ const WITH_OTHERS: &[&str] = &[
 /// And so is not in good company.
 const NOT_WITH_OTHERS: &[&str] = &[
     r" (not (coming|come|here|home|answer|pick|awake|reply|care|help|believe|listen|understand)|never|nobody|used to|kill|killed|hit|hits|hurts?|beats?|gun|knife|pills?|drunk|scared|laughed|hung up|rang out|voices|after me|for me)\b",
+    r" (goodbye|bye|sorry|love you|not let|hide|hiding|mad|angry|shout[a-z]*|yell(ed|s|ing)?|slap(ped|s)?|upstairs|get me|in heaven|grave|no answer|useless|made it worse|busy|working|dramatic|pray|lock me|the reason|do it|doing it|not know|thinks|pretend|not want|lonely|dying|end me|is scary|but)\b",
+    // Who says no more than this may be afraid of them.
+    r"^ \. (he|they) (is|are) (here|home|coming|with me|in the (next|other) room)( now)? \. $",
+    r"^ \. my (husband|boyfriend|partner|ex|bf|dad|father|stepdad) is (coming )?home( now)? \. $",
 ];
 
 /// Nothing else stands beside it: the words begin and end with a full stop.
-const NO: &[&str] = &[
-    r"^ \. ((no|nope|nah|not (really|sure|at all)|i do not (know|think so)|idk|dunno|maybe|no idea|not|i am not|i guess not|lol|sorry|qq|man) (\. )?)+$",
-];
+const NO: &[&str] = &[r"^ \. ((lol|sorry|qq|man|oh|ok|um) (\. )?)*{NONE} (\. )?(({NONE}|lol|sorry|qq|man) (\. )?)*$"];
 
 #[cfg(test)]
 mod tests {
@@ -224,7 +253,8 @@ mod tests {
         for (meant, texts) in [
             (
                 Told::Unsafe,
-                "no im not safe|not really, i have the pills here|im on the bridge|i did it|i took them|idk if im safe|im bleeding|i have a knife here",
+                "no im not safe|not really, i have the pills here|im on the bridge|i did it|i took them|idk if im safe|im bleeding|i have a knife here|\
+                 took them all|took all of them|i already took some|i jumped|ive got my dads gun|im at the train tracks|rope is ready|not safe",
             ),
             (
                 Told::Wrong,
@@ -246,12 +276,14 @@ mod tests {
                 Told::Other,
                 "im just so tired|whats the point|im in my car|yes|no sleep since monday|i mean it|i meant it|i dont mean anything to anyone|\
                  i dont want to die but i cant do this anymore|im not going to do it tonight|i cant calm down|its the job, i cant take it anymore|\
-                 he is never coming home|he told me to relax and hit me|dad is coming home drunk|i told you already|leave me alone|i dont care|",
+                 he is never coming home|im not suicidal. i just dont see why i bother|jk im dying inside|it was my last song|my whole life is a misunderstanding|\
+                 i dont want to die its just too much|hes coming upstairs|i told my dad and he slapped me|i texted everyone goodbye|he is here|lol|?|sorry|he told me to relax and hit me|dad is coming home drunk|i told you already|leave me alone|i dont care|",
             ),
         ] {
             for text in texts.split('|') {
-                assert_eq!(told(text), meant, "{text}");
+                assert_eq!(told(text, true), meant, "{text}");
             }
         }
+        assert_eq!(told("i got the job, i did it!!", false), Told::Other, "long after it");
     }
 }
