@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import checkpoint
 import danger
 import data
 import precision
 from augment import chat_style
 from data import LABELS, MODES, Example
+from dataset import saving
 from dataset.problem import exit_code
 from metrics import summarize
 from model import EmotionModel, from_base
@@ -90,7 +90,7 @@ def main() -> None:
         start = results[-1] if results else None
         results.append(Trainer(recipe, folder, given.base or base_folder(), device, start).run())
     mean = {key: torch.stack([result[key] for result in results]).mean(0) for key in results[0]}
-    checkpoint.write(given.out / "model.pt", lambda path: torch.save(mean, path))
+    saving.write(given.out / "model.pt", lambda path: torch.save(mean, path))
 
 
 def begun(folder: Path) -> str | None:
@@ -134,7 +134,7 @@ class Trainer:
     def run(self) -> dict[str, Tensor]:
         """Trains the epochs that are not done yet; the averaged weights."""
         first = self.resume()
-        checkpoint.write(self.out / "recipe.json", lambda path: path.write_text(json.dumps(asdict(self.recipe), indent=1) + "\n"))
+        saving.write(self.out / "recipe.json", lambda path: path.write_text(json.dumps(asdict(self.recipe), indent=1) + "\n"))
         for epoch in range(first, self.recipe.epochs):
             self.train_epoch(epoch)
             self.report(epoch)
@@ -229,7 +229,7 @@ class Trainer:
         """Written beside and renamed, so that an interruption or a full disk leaves the last whole epoch."""
         state = {"epoch": epoch, "model": self.model.state_dict(), "prior": self.prior.data, "average": self.average,
                  "optimizer": self.optimizer.state_dict(), "recipe": asdict(self.recipe), "data": self.digest}
-        checkpoint.write(self.out / "epoch.pt", lambda path: torch.save(state, path))
+        saving.write(self.out / "epoch.pt", lambda path: torch.save(state, path))
 
     def resume(self) -> int:
         """Loads the last whole epoch, if any; returns the next one's number."""
