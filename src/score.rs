@@ -99,7 +99,7 @@ fn next_line(input: &mut impl BufRead) -> std::io::Result<Option<String>> {
 struct Answer {
     scores: Scores,
     choice: Choice,
-    /// Whether its words are plain bad news, which overrule the scores.
+    /// Whether its words are plain bad news, which overrules the scores.
     bad_news: bool,
     danger: Option<Danger>,
     /// What the bot acts on: plain words, or else what the classifier heard.
@@ -141,7 +141,7 @@ impl Answer {
                 spoken(concern)
             )
         });
-        let news = if self.bad_news { " (plain bad news: they count as sad, whatever they sound like)" } else { "" };
+        let news = if self.bad_news { " (plain bad news: it counts as sad, whatever it sounds like)" } else { "" };
         format!("{rows}\npositive  {positive:.3}\nnegative  {negative:.3}{danger}\nmode      {mode}{news}{care}")
     }
 

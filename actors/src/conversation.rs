@@ -325,8 +325,7 @@ impl Desk {
         }
         profile.mode = Some(choice.mode.clone());
         let Choice { negative, positive, .. } = choice;
-        let (felt_in_time, plain) = (!felt.degraded, felt.plain);
-        profile.grounds = Some(Grounds { negative, positive, felt: felt_in_time, held, tender, plain });
+        profile.grounds = Some(Grounds { negative, positive, felt: !felt.degraded, held, tender, plain: felt.plain });
 
         let person = Turn { scores: (!felt.degraded).then_some(felt.scores), ..turn(Role::Person, &words.newest) };
         let heard = Turn { text: heard, ..person.clone() };

@@ -1,4 +1,4 @@
-//! Tact: bad news said plainly are felt as such, and nobody rejoices with who is sad.
+//! Tact: bad news said plainly is felt as such, and nobody rejoices at a sorrow.
 //!
 //! Both the classifier and the model are small, and err now and then; where they err towards joy it hurts. So plain words of grave news
 //! overrule the classifier, and an answer in the mode for bad moments that rejoices is not said ([`crate::generation`]).

@@ -90,7 +90,7 @@ impl Default for Texts {
             slow: text("I need a little longer for this one. I'm still here, and I'll answer."),
             failed: text("Sorry, I lost my words for a moment. Would you write that again?"),
             comfort: text("I'm here with you, and I'm listening. Tell me more, if you like."),
-            comfort_again: text("I'm still here, and I read every word. How is it for you right now?"),
+            comfort_again: text("I'm still with you. How is it for you right now?"),
             stopped: text("Okay, I'll stop there."),
             nothing_to_stop: text("I wasn't writing anything, I'm all ears."),
             why_nothing: text("There's nothing to explain yet. Write me something first."),

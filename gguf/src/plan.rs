@@ -89,12 +89,9 @@ impl<B: Backend> Batcher<B> {
 
     /// Fills the batch with prompts, if they have time left before the `rows` that wait decode again.
     fn plan_prompts(&mut self, work: &[Work], rows: usize, waiting: usize) -> Vec<Part> {
-        let enough = rows > 0 && self.newcomers >= NEWCOMERS;
-        let left = |work: &Work| if enough && work.newcomer { 0 } else { work.tokens.len() };
-        let remaining: Vec<usize> = work.iter().map(left).collect();
+        let remaining: Vec<usize> = work.iter().map(|work| work.tokens.len()).collect();
         let begins = rows == 0 || !self.pace.has_begun();
-        self.beginnings += u64::from(begins && remaining.iter().any(|tokens| *tokens > 0));
-        let mut order = order(&remaining, begins && self.beginnings.is_multiple_of(OLDEST_FIRST));
+        let mut order = order(&remaining, begins && (self.beginnings + 1).is_multiple_of(OLDEST_FIRST));
         if rows > 0 {
             let mut finished = self.newcomers;
             order.retain(|index| {
@@ -102,6 +99,7 @@ impl<B: Backend> Batcher<B> {
                 !work[*index].newcomer || finished <= NEWCOMERS
             });
         }
+        self.beginnings += u64::from(begins && !order.is_empty());
         order.truncate(self.settings.prompts);
         let Some(first) = order.first().map(|index| &work[*index]) else { return Vec::new() };
         let room = self.batch.room();

@@ -168,13 +168,14 @@ impl Exact {
             let set = context.lora_adapter_set(adapter, *scale);
             set.map_err(|error| StartError::llama(format!("apply the adapter {}", path.display()), error))?;
         }
-        work(&mut Run { model: &self.model, context, tokens, position: 0 })
+        work(&mut Run { model: &self.model, border: Border::of(&self.model), context, tokens, position: 0 })
     }
 }
 
 /// One sequence in an exact context.
 pub struct Run<'model> {
     model: &'model LlamaModel,
+    border: Border,
     pub(super) context: LlamaContext<'model>,
     /// The context's length.
     pub(super) tokens: u32,
@@ -190,7 +191,7 @@ impl Run<'_> {
     /// Token ids of a prompt's piece, its first or one behind that.
     pub fn tokenize_piece(&self, piece: &Piece, begins: bool) -> Vec<u32> {
         let text: String = piece.text.nfc().collect();
-        let tokens = Border::of(self.model).tokenize(self.model, text.as_bytes(), piece.special, begins);
+        let tokens = self.border.tokenize(self.model, text.as_bytes(), piece.special, begins);
         tokens.into_iter().filter_map(|token| u32::try_from(token.0).ok()).collect()
     }
 

@@ -1,4 +1,4 @@
-//! Nobody rejoices with who is sad, and plain bad news are taken for what they are.
+//! Nobody rejoices at a sorrow, and plain bad news is taken for what it is.
 
 use std::sync::atomic::Ordering::Relaxed;
 
