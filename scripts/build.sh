@@ -5,4 +5,5 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 cd "$root"
+forget_other_native_code
 cargo build --release --locked "$@" || fail "the build failed" "The compiler's message above says where."

@@ -32,3 +32,15 @@ fail() {
 
 # have COMMAND: is it installed?
 have() { command -v "$1" >/dev/null 2>&1; }
+
+# Before cargo builds: it does not know that llama.cpp's build reads gguf/native, and would go on with what was built by another.
+forget_other_native_code() {
+    local release="${CARGO_TARGET_DIR:-$root/target}/release" native
+    native=$(cat "$root"/gguf/native/* | sha256sum)
+    [[ $(cat "$release/native.sha256" 2>/dev/null) != "$native" ]] || return 0
+    if [[ -d $release/build ]]; then
+        cargo clean --release --quiet -p llama-cpp-sys-2
+    fi
+    mkdir -p "$release"
+    printf '%s\n' "$native" >"$release/native.sha256"
+}

@@ -20,6 +20,7 @@ for component in fmt clippy; do
         fail "cargo $component is not installed" "Run: rustup component add rustfmt clippy"
 done
 
+forget_other_native_code
 stage "format" cargo fmt --all -- --check
 stage "cargo-deny itself" scripts/install-cargo-deny.sh
 stage "licences, bans, sources" env PATH="$tools/bin:$PATH" cargo deny --locked check licenses bans sources

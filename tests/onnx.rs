@@ -63,7 +63,7 @@ fn text_becomes_the_same_tokens_as_in_python() {
     }
     let encoder = Encoder::load(&project("models/emotion/tokenizer.json"), 128).unwrap();
     let rows: Vec<Row> = read_lines("tests/fixtures/emotion/tokenizer_strings.jsonl");
-    assert!(rows.len() >= 500);
+    assert!(rows.len() >= 400);
     for Row { text, ids } in rows {
         let ours = encoder.encode(&text).unwrap();
         if ids.len() < 128 {
@@ -106,9 +106,10 @@ async fn company_does_not_change_a_score() {
 }
 
 /// How far the same file's probabilities may lie apart on two processors: ONNX Runtime picks its int8 kernels by the
-/// instructions there are. Seen between AVX-512 and AVX2: 0.007. On one machine Rust and Python agree to 1e-4, which
-/// `make emotion-eval` shows; a mistake in tokens or inputs moves some of these scores by 0.1 and more.
-const ACROSS_PROCESSORS: f32 = 0.02;
+/// instructions there are, and those for AVX2 saturate in 16 bits. Seen between AVX-512, where the file was made, and AVX2: 0.0226 for
+/// one label of one text. On one machine Rust and Python agree to 1e-4, which `make emotion-eval` shows; a mistake in tokens or inputs
+/// moves some of these scores by 0.1 and more.
+const ACROSS_PROCESSORS: f32 = 0.03;
 /// The same for danger, whose probabilities are steeper.
 const DANGER_ACROSS_PROCESSORS: f32 = 0.05;
 

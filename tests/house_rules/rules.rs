@@ -19,7 +19,7 @@ pub mod shape {
 
     pub fn is_short(source: &Source) -> Vec<String> {
         let lines = source.text.lines().count();
-        let counts = [".rs", ".py", ".sh"].iter().any(|ending| source.is(ending));
+        let counts = [".rs", ".py", ".sh", ".h"].iter().any(|ending| source.is(ending));
         breach(counts && lines > LINES, source, lines, &format!("has more than {LINES} lines: split it by job"))
     }
 

@@ -7,6 +7,16 @@ mod context;
 mod device;
 mod end;
 mod environment;
+// Where they are built: not in libraries that are loaded at start, nor for other processors.
+#[cfg(all(
+    test,
+    not(feature = "dynamic-backends"),
+    target_arch = "x86_64",
+    target_feature = "avx2",
+    target_feature = "fma",
+    target_feature = "f16c"
+))]
+mod kernel_tests;
 mod library;
 mod loss;
 mod measure;

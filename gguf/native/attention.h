@@ -1,0 +1,407 @@
+// Attention over the KV cache, several times as fast as ggml's on x86; put before ggml-cpu/ops.cpp by llama.cmake, which says how.
+//
+// ggml goes through the cache once for each head and token, a key at a time: a product of two rows, an exponential, a row of the
+// values added. Here
+//   - the heads that share a head of the cache, and up to four tokens of a prompt, go through it together;
+//   - 32 keys are taken at once, so that sums are gathered for eight of them and exponentials are of vectors;
+//   - what is added up stays in registers, in 32 bits (ggml: 16 bits, in memory).
+// Keys that nobody of the group may see are skipped, as in ggml. The method is the online softmax (Milakov and Gimelshein 2018,
+// https://arxiv.org/abs/1805.02867), by blocks as in FlashAttention (Dao et al. 2022, https://arxiv.org/abs/2205.14135).
+// Not done here but by ggml: other types than keys in F16 or Q8_0 and values in F16, sinks, ALiBi, soft caps, heads wider than 256.
+#pragma once
+
+#if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#include "kernels.h"
+#include "ops.h"
+
+#include "ggml-cpu-impl.h"
+#include "ggml-cpu.h"
+#include "ggml-impl.h"
+#include "vec.h"
+
+#include <immintrin.h>
+
+#include <cmath>
+#include <cstring>
+
+extern "C" void ggml_compute_forward_flash_attn_ext_by_ggml(const struct ggml_compute_params * params, struct ggml_tensor * dst);
+
+namespace attention {
+
+constexpr int KEYS = 32;       // keys taken at once
+constexpr int ROWS = 12;       // heads times tokens that go through the cache together, at most
+constexpr int TOKENS = 4;      // tokens among them, at most
+constexpr int WIDTH = 256;     // of a head, at most
+constexpr int BLOCK = 32;      // values with one scale in Q8_0
+constexpr uint16_t HIDDEN = 0xFC00;   // minus infinity in F16: a key that a token may not see
+
+struct q8_0 {
+    uint16_t d;
+    int8_t qs[BLOCK];
+};
+
+// The queries of a group, in the form that its keys want.
+struct queries {
+    alignas(32) float f[ROWS][WIDTH];
+    alignas(32) int8_t q[ROWS][WIDTH];
+    alignas(32) int8_t magnitude[ROWS][WIDTH];
+    float d[ROWS][WIDTH / BLOCK];
+};
+
+// One group's tensors: pointers to where its head of the cache begins.
+struct group {
+    const char * k;
+    size_t key_stride;
+    const char * v;
+    size_t value_stride;
+    const char * mask[TOKENS];
+    int64_t n_kv;
+    int width, value_width, rows, heads, tokens;
+    float scale;
+    bool quantised;
+};
+
+// Keys that somebody of the group may see: up to KEYS from `from` on, which it moves. Returns how many.
+static int visible(const group & g, int64_t & from, int32_t * keys) {
+    const __m256i hidden = _mm256_set1_epi16(short(HIDDEN));
+    int n = 0;
+    while (from < g.n_kv && n + 16 <= KEYS) {
+        uint32_t seen = 0;
+        const int some = g.n_kv - from < 16 ? int(g.n_kv - from) : 16;
+        if (!g.mask[0]) {
+            seen = some == 16 ? 0xFFFF : (1u << some) - 1;
+        } else if (some == 16) {
+            __m256i all = _mm256_set1_epi16(-1);
+            for (int t = 0; t < g.tokens; t++) {
+                const __m256i row = _mm256_loadu_si256((const __m256i *) (g.mask[t] + from * sizeof(uint16_t)));
+                all = _mm256_and_si256(all, _mm256_cmpeq_epi16(row, hidden));
+            }
+            const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+            seen = ~uint32_t(_mm_movemask_epi8(bytes)) & 0xFFFF;
+        } else {
+            for (int i = 0; i < some; i++) {
+                for (int t = 0; t < g.tokens; t++) {
+                    uint16_t bits;
+                    memcpy(&bits, g.mask[t] + (from + i) * sizeof bits, sizeof bits);
+                    seen |= uint32_t(bits != HIDDEN) << i;
+                }
+            }
+        }
+        for (; seen != 0; seen &= seen - 1) {
+            keys[n++] = int32_t(from) + __builtin_ctz(seen);
+        }
+        from += some;
+    }
+    return n;
+}
+
+// The sums of eight vectors.
+static inline __m256 sums(const __m256 * v) {
+    const __m256 a = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+    const __m256 b = _mm256_hadd_ps(_mm256_hadd_ps(v[4], v[5]), _mm256_hadd_ps(v[6], v[7]));
+    return _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+}
+
+static inline __m256i pairs(__m256i magnitude, __m256i sign, __m256i key) {
+    const __m256i signed_key = _mm256_sign_epi8(key, sign);
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+    return _mm256_dpbusd_epi32(_mm256_setzero_si256(), magnitude, signed_key);
+#elif defined(__AVXVNNI__)
+    return _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), magnitude, signed_key);
+#else
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, signed_key), _mm256_set1_epi16(1));
+#endif
+}
+
+// Query times key for `n` keys, unscaled: eight keys and then all rows, so that keys are read from the nearest cache.
+static void products(const group & g, const queries & q, const int32_t * keys, int n, float (*out)[KEYS]) {
+    for (int first = 0; first < n; first += 8) {
+        // Behind the last one it stands once more.
+        const char * key[8];
+        for (int i = 0; i < 8; i++) {
+            key[i] = g.k + size_t(keys[first + i < n ? first + i : n - 1]) * g.key_stride;
+        }
+        if (g.quantised) {
+            const int blocks = g.width / BLOCK;
+            alignas(32) float d[WIDTH / BLOCK][8];
+            for (int b = 0; b < blocks; b++) {
+                for (int i = 0; i < 8; i++) {
+                    d[b][i] = _cvtsh_ss(((const q8_0 *) key[i])[b].d);
+                }
+            }
+            for (int r = 0; r < g.rows; r++) {
+                __m256 dot[8];
+                for (int b = 0; b < blocks; b++) {
+                    const __m256i magnitude = _mm256_load_si256((const __m256i *) (q.magnitude[r] + b * BLOCK));
+                    const __m256i sign = _mm256_load_si256((const __m256i *) (q.q[r] + b * BLOCK));
+                    for (int i = 0; i < 8; i++) {
+                        const __m256i values = _mm256_loadu_si256((const __m256i *) ((const q8_0 *) key[i])[b].qs);
+                        const __m256 whole = _mm256_cvtepi32_ps(pairs(magnitude, sign, values));
+                        const __m256 scale = _mm256_set1_ps(d[b][i] * q.d[r][b]);
+                        dot[i] = b == 0 ? _mm256_mul_ps(whole, scale) : _mm256_fmadd_ps(whole, scale, dot[i]);
+                    }
+                }
+                _mm256_storeu_ps(out[r] + first, sums(dot));
+            }
+        } else {
+            for (int r = 0; r < g.rows; r++) {
+                __m256 dot[8];
+                for (int i = 0; i < 8; i++) {
+                    __m256 even = _mm256_setzero_ps(), odd = _mm256_setzero_ps();
+                    for (int c = 0; c < g.width; c += 16) {
+                        const __m256 left = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) (key[i] + 2 * c)));
+                        const __m256 right = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) (key[i] + 2 * c + 16)));
+                        even = _mm256_fmadd_ps(left, _mm256_load_ps(q.f[r] + c), even);
+                        odd = _mm256_fmadd_ps(right, _mm256_load_ps(q.f[r] + c + 8), odd);
+                    }
+                    dot[i] = _mm256_add_ps(even, odd);
+                }
+                _mm256_storeu_ps(out[r] + first, sums(dot));
+            }
+        }
+    }
+}
+
+// Adds `n` values, each by its weight, to `N` rows, `V` vectors of their width from `column` on.
+template <int N, int V>
+static inline void add_values(const group & g, const int32_t * keys, int n, const float (*weight)[KEYS], float (*total)[WIDTH], int column) {
+    __m256 sum[N][V];
+    for (int r = 0; r < N; r++) {
+        for (int c = 0; c < V; c++) {
+            sum[r][c] = _mm256_load_ps(total[r] + column + 8 * c);
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        const char * value = g.v + size_t(keys[i]) * g.value_stride + 2 * column;
+        __m256 w[N];
+        for (int r = 0; r < N; r++) {
+            w[r] = _mm256_set1_ps(weight[r][i]);
+        }
+        for (int c = 0; c < V; c++) {
+            const __m256 part = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) (value + 16 * c)));
+            for (int r = 0; r < N; r++) {
+                sum[r][c] = _mm256_fmadd_ps(part, w[r], sum[r][c]);
+            }
+        }
+    }
+    for (int r = 0; r < N; r++) {
+        for (int c = 0; c < V; c++) {
+            _mm256_store_ps(total[r] + column + 8 * c, sum[r][c]);
+        }
+    }
+}
+
+template <int N>
+static inline void add_rows(const group & g, const int32_t * keys, int n, const float (*weight)[KEYS], float (*total)[WIDTH]) {
+    int column = 0;
+    for (; column + 32 <= g.value_width; column += 32) {
+        add_values<N, 4>(g, keys, n, weight, total, column);
+    }
+    for (; column < g.value_width; column += 8) {
+        add_values<N, 1>(g, keys, n, weight, total, column);
+    }
+}
+
+// All of one group: attention of its rows, written to `out[row]`.
+static void attend(const group & g, const queries & q, float * const * out) {
+    alignas(32) float total[ROWS][WIDTH];
+    alignas(32) float score[ROWS][KEYS];
+    float most[ROWS], weights[ROWS];
+    for (int r = 0; r < g.rows; r++) {
+        memset(total[r], 0, g.value_width * sizeof(float));
+        most[r] = -INFINITY;
+        weights[r] = 0.0f;
+    }
+    int32_t keys[KEYS];
+    int64_t from = 0;
+    while (from < g.n_kv) {
+        const int n = visible(g, from, keys);
+        if (n == 0) {
+            continue;
+        }
+        products(g, q, keys, n, score);
+        const int whole = (n + 7) / 8 * 8;  // exponentials are of eight
+        for (int t = 0; t < g.tokens; t++) {
+            float bias[KEYS];
+            for (int i = 0; i < n; i++) {
+                uint16_t bits = 0;
+                if (g.mask[t]) {
+                    memcpy(&bits, g.mask[t] + size_t(keys[i]) * sizeof bits, sizeof bits);
+                }
+                bias[i] = _cvtsh_ss(bits);
+            }
+            for (int h = 0; h < g.heads; h++) {
+                const int r = t * g.heads + h;
+                float highest = most[r];
+                for (int i = n; i < whole; i++) {
+                    score[r][i] = -INFINITY;
+                }
+                for (int i = 0; i < n; i++) {
+                    score[r][i] = score[r][i] * g.scale + bias[i];
+                    highest = score[r][i] > highest ? score[r][i] : highest;
+                }
+                if (highest == -INFINITY) {
+                    memset(score[r], 0, whole * sizeof(float));
+                    continue;
+                }
+                if (highest > most[r]) {
+                    const float shrink = expf(most[r] - highest);
+                    most[r] = highest;
+                    weights[r] *= shrink;
+                    for (int c = 0; c < g.value_width; c++) {
+                        total[r][c] *= shrink;
+                    }
+                }
+                weights[r] += float(ggml_vec_soft_max_f32(whole, score[r], score[r], highest));
+            }
+        }
+        int r = 0;
+        for (; r + 3 <= g.rows; r += 3) {
+            add_rows<3>(g, keys, n, score + r, total + r);
+        }
+        for (; r < g.rows; r++) {
+            add_rows<1>(g, keys, n, score + r, total + r);
+        }
+    }
+    for (int r = 0; r < g.rows; r++) {
+        // Who sees nothing gets nothing: a row of padding.
+        const float share = weights[r] == 0.0f ? 0.0f : 1.0f / weights[r];
+        for (int c = 0; c < g.value_width; c++) {
+            out[r][c] = total[r][c] * share;
+        }
+    }
+}
+
+static void take_query(const group & g, queries & q, int row, const float * from) {
+    memcpy(q.f[row], from, g.width * sizeof(float));
+    if (!g.quantised) {
+        return;
+    }
+    q8_0 blocks[WIDTH / BLOCK];
+    ggml_get_type_traits_cpu(GGML_TYPE_Q8_0)->from_float(from, blocks, g.width);
+    for (int b = 0; b < g.width / BLOCK; b++) {
+        q.d[row][b] = _cvtsh_ss(blocks[b].d);
+        memcpy(q.q[row] + b * BLOCK, blocks[b].qs, BLOCK);
+        const __m256i values = _mm256_loadu_si256((const __m256i *) blocks[b].qs);
+        _mm256_store_si256((__m256i *) (q.magnitude[row] + b * BLOCK), _mm256_abs_epi8(values));
+    }
+}
+
+// How many keys one token, or all of them together, may see.
+static int64_t seen(const char * const * mask, int tokens, int64_t n_kv) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < n_kv; i++) {
+        bool any = false;
+        for (int t = 0; t < tokens; t++) {
+            uint16_t bits;
+            memcpy(&bits, mask[t] + i * sizeof bits, sizeof bits);
+            any |= bits != HIDDEN;
+        }
+        n += any;
+    }
+    return n;
+}
+
+// Whether these tokens see so much the same that going together costs less: those of one prompt, not those of many people in one pool.
+static bool alike(const group & g) {
+    if (g.tokens == 1 || !g.mask[0]) {
+        return true;
+    }
+    int64_t each = 0;
+    for (int t = 0; t < g.tokens; t++) {
+        each += seen(g.mask + t, 1, g.n_kv);
+    }
+    return 2 * g.tokens * seen(g.mask, g.tokens, g.n_kv) <= 3 * each;
+}
+
+static bool can(const ggml_tensor * dst, const struct ggml_compute_params * params) {
+    const ggml_tensor * q = dst->src[0], * k = dst->src[1], * v = dst->src[2], * mask = dst->src[3];
+    float bias, cap;
+    memcpy(&bias, (const float *) dst->op_params + 1, sizeof bias);
+    memcpy(&cap, (const float *) dst->op_params + 2, sizeof cap);
+    const int64_t heads = k->ne[2] > 0 ? q->ne[2] / k->ne[2] : 0;
+    return !params->use_ref && bias == 0.0f && cap == 0.0f && !dst->src[4] && q->type == GGML_TYPE_F32 && v->type == GGML_TYPE_F16
+        && (k->type == GGML_TYPE_F16 || k->type == GGML_TYPE_Q8_0) && (!mask || (mask->type == GGML_TYPE_F16 && mask->ne[2] == 1))
+        && k->ne[0] == q->ne[0] && k->ne[0] % (k->type == GGML_TYPE_Q8_0 ? BLOCK : 16) == 0 && k->ne[0] <= WIDTH
+        && v->ne[0] % 8 == 0 && v->ne[0] <= WIDTH && heads >= 1 && heads <= ROWS && q->ne[2] == heads * k->ne[2]
+        && v->ne[2] == k->ne[2] && k->ne[3] == q->ne[3] && v->ne[3] == q->ne[3]
+        && q->nb[0] == sizeof(float) && dst->nb[0] == sizeof(float) && v->nb[0] == sizeof(uint16_t)
+        && k->nb[0] == ggml_type_size(k->type);
+}
+
+static void compute(const struct ggml_compute_params * params, ggml_tensor * dst) {
+    const ggml_tensor * q = dst->src[0], * k = dst->src[1], * v = dst->src[2], * mask = dst->src[3];
+    group g;
+    g.width = int(k->ne[0]);
+    g.value_width = int(v->ne[0]);
+    g.n_kv = k->ne[1];
+    g.key_stride = k->nb[1];
+    g.value_stride = v->nb[1];
+    g.heads = int(q->ne[2] / k->ne[2]);
+    g.quantised = k->type == GGML_TYPE_Q8_0;
+    memcpy(&g.scale, dst->op_params, sizeof g.scale);
+
+    const int64_t n_tokens = q->ne[1];
+    const int together = g.heads * TOKENS <= ROWS ? TOKENS : ROWS / g.heads;
+    const int64_t per_head = (n_tokens + together - 1) / together;
+    const int64_t units = per_head * k->ne[2] * q->ne[3];
+    if (params->ith == 0) {
+        ggml_threadpool_chunk_set(params->threadpool, params->nth);
+    }
+    ggml_barrier(params->threadpool);
+
+    queries now;
+    for (int64_t unit = params->ith; unit < units; unit = ggml_threadpool_chunk_add(params->threadpool, 1)) {
+        const int64_t stream = unit / (per_head * k->ne[2]);
+        const int64_t head = unit / per_head % k->ne[2];
+        const int64_t first = unit % per_head * together;
+        const int all = int(n_tokens - first < together ? n_tokens - first : together);
+        g.k = (const char *) k->data + head * k->nb[2] + stream * k->nb[3];
+        g.v = (const char *) v->data + head * v->nb[2] + stream * v->nb[3];
+        const auto go = [&](int64_t token, int tokens) {
+            float * out[ROWS];
+            g.tokens = tokens;
+            g.rows = tokens * g.heads;
+            for (int t = 0; t < tokens; t++) {
+                for (int h = 0; h < g.heads; h++) {
+                    const int row = t * g.heads + h;
+                    const int64_t query_head = head * g.heads + h;
+                    const char * query = (const char *) q->data + (token + t) * q->nb[1] + query_head * q->nb[2] + stream * q->nb[3];
+                    take_query(g, now, row, (const float *) query);
+                    out[row] = (float *) ((char *) dst->data + query_head * dst->nb[1] + (token + t) * dst->nb[2] + stream * dst->nb[3]);
+                }
+            }
+            attend(g, now, out);
+        };
+        const auto masks = [&](int64_t token, int tokens) {
+            for (int t = 0; t < tokens; t++) {
+                g.mask[t] = mask ? (const char *) mask->data + (token + t) * mask->nb[1] + stream % mask->ne[3] * mask->nb[3] : nullptr;
+            }
+            g.tokens = tokens;
+        };
+        masks(first, all);
+        if (alike(g)) {
+            go(first, all);
+        } else {
+            for (int t = 0; t < all; t++) {
+                masks(first + t, 1);
+                go(first + t, 1);
+            }
+        }
+    }
+}
+
+} // namespace attention
+
+// In place of ggml's function of this name.
+extern "C" void ggml_compute_forward_flash_attn_ext(const struct ggml_compute_params * params, struct ggml_tensor * dst) {
+    static const bool ours = kernels_are_ours();
+    if (ours && attention::can(dst, params)) {
+        attention::compute(params, dst);
+    } else {
+        ggml_compute_forward_flash_attn_ext_by_ggml(params, dst);
+    }
+}
+
+#define ggml_compute_forward_flash_attn_ext ggml_compute_forward_flash_attn_ext_by_ggml
+#endif
