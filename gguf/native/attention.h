@@ -13,6 +13,7 @@
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #include "kernels.h"
 #include "ops.h"
+#include "tiles.h"
 
 #include "ggml-cpu-impl.h"
 #include "ggml-cpu.h"
@@ -102,12 +103,16 @@ static inline __m256 sums(const __m256 * v) {
     return _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
 }
 
+static inline __m256i sums(const __m256i * v) {
+    const __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
+    const __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(v[4], v[5]), _mm256_hadd_epi32(v[6], v[7]));
+    return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+}
+
 static inline __m256i pairs(__m256i magnitude, __m256i sign, __m256i key) {
     const __m256i signed_key = _mm256_sign_epi8(key, sign);
-#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
-    return _mm256_dpbusd_epi32(_mm256_setzero_si256(), magnitude, signed_key);
-#elif defined(__AVXVNNI__)
-    return _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), magnitude, signed_key);
+#ifdef TILES_VNNI
+    return tiles::dot(_mm256_setzero_si256(), magnitude, signed_key);
 #else
     return _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, signed_key), _mm256_set1_epi16(1));
 #endif
@@ -130,18 +135,19 @@ static void products(const group & g, const queries & q, const int32_t * keys, i
                 }
             }
             for (int r = 0; r < g.rows; r++) {
-                __m256 dot[8];
+                __m256 dot = _mm256_setzero_ps();
                 for (int b = 0; b < blocks; b++) {
                     const __m256i magnitude = _mm256_load_si256((const __m256i *) (q.magnitude[r] + b * BLOCK));
                     const __m256i sign = _mm256_load_si256((const __m256i *) (q.q[r] + b * BLOCK));
+                    __m256i whole[8];
                     for (int i = 0; i < 8; i++) {
                         const __m256i values = _mm256_loadu_si256((const __m256i *) ((const q8_0 *) key[i])[b].qs);
-                        const __m256 whole = _mm256_cvtepi32_ps(pairs(magnitude, sign, values));
-                        const __m256 scale = _mm256_set1_ps(d[b][i] * q.d[r][b]);
-                        dot[i] = b == 0 ? _mm256_mul_ps(whole, scale) : _mm256_fmadd_ps(whole, scale, dot[i]);
+                        whole[i] = pairs(magnitude, sign, values);
                     }
+                    const __m256 scale = _mm256_mul_ps(_mm256_load_ps(d[b]), _mm256_set1_ps(q.d[r][b]));
+                    dot = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums(whole)), scale, dot);
                 }
-                _mm256_storeu_ps(out[r] + first, sums(dot));
+                _mm256_storeu_ps(out[r] + first, dot);
             }
         } else {
             for (int r = 0; r < g.rows; r++) {
@@ -287,17 +293,32 @@ static void take_query(const group & g, queries & q, int row, const float * from
     }
 }
 
-// How many keys one token, or all of them together, may see.
+// How many keys somebody of these tokens may see.
 static int64_t seen(const char * const * mask, int tokens, int64_t n_kv) {
-    int64_t n = 0;
-    for (int64_t i = 0; i < n_kv; i++) {
+    const __m256i hidden = _mm256_set1_epi16(short(HIDDEN));
+    __m256i counts = _mm256_setzero_si256();  // in 16 lanes, of up to 32,767 times 16 keys
+    int64_t n = n_kv, i = 0;
+    for (; i + 16 <= n_kv; i += 16) {
+        __m256i all = _mm256_set1_epi16(-1);
+        for (int t = 0; t < tokens; t++) {
+            const __m256i row = _mm256_loadu_si256((const __m256i *) (mask[t] + i * sizeof(uint16_t)));
+            all = _mm256_and_si256(all, _mm256_cmpeq_epi16(row, hidden));
+        }
+        counts = _mm256_sub_epi16(counts, all);
+    }
+    uint16_t lanes[16];
+    _mm256_storeu_si256((__m256i *) lanes, counts);
+    for (const uint16_t lane : lanes) {
+        n -= lane;
+    }
+    for (; i < n_kv; i++) {
         bool any = false;
         for (int t = 0; t < tokens; t++) {
             uint16_t bits;
             memcpy(&bits, mask[t] + i * sizeof bits, sizeof bits);
             any |= bits != HIDDEN;
         }
-        n += any;
+        n -= !any;
     }
     return n;
 }

@@ -9,11 +9,14 @@
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #include "kernels.h"
+#include "q4_0_gemv.h"
 #include "tiles.h"
 
 extern "C" {
 void ggml_gemm_q4_0_8x8_q8_0(int n, float * s, size_t bs, const void * vx, const void * vy, int nr, int nc);
 void ggml_gemm_q4_0_8x8_q8_0_by_ggml(int n, float * s, size_t bs, const void * vx, const void * vy, int nr, int nc);
+void ggml_gemv_q4_0_8x8_q8_0(int n, float * s, size_t bs, const void * vx, const void * vy, int nr, int nc);
+void ggml_gemv_q4_0_8x8_q8_0_by_ggml(int n, float * s, size_t bs, const void * vx, const void * vy, int nr, int nc);
 }
 
 namespace q4_0_gemm {
@@ -47,7 +50,7 @@ static inline void unpack(const weights & w, bytes & out, int b, int half) {
     _mm256_store_ps(out.d[b] + 8 * half, _mm256_permutevar8x32_ps(scales, order()));
 }
 
-// `groups` groups of rows, at most GROUPS, by `columns` columns, a multiple of 16.
+// `groups` groups of rows, at most GROUPS, by `columns` columns, a multiple of eight.
 static void rows_by_columns(int blocks, float * s, size_t bs, const weights * w, const activations * a, int groups, int columns) {
     bytes part;
     offsets offset[GROUPS];
@@ -59,13 +62,18 @@ static void rows_by_columns(int blocks, float * s, size_t bs, const weights * w,
             }
         }
         for (int c = 0; c < columns; c += COLUMNS) {
-            for (int half = 0; half < 2; half++) {
+            const int halves = columns - c < COLUMNS ? 1 : 2;
+            for (int half = 0; half < halves; half++) {
                 const weights * here = w + size_t(c / 8 + half) * blocks + from;
                 for (int b = 0; b < depth; b++) {
                     unpack(here[b], part, b, half);
                 }
             }
-            rows(part, a + from, blocks, offset, groups, depth, from > 0, s + c, bs);
+            if (halves == 2) {
+                rows<2>(part, a + from, blocks, offset, groups, depth, from > 0, s + c, bs);
+            } else {
+                rows<1>(part, a + from, blocks, offset, groups, depth, from > 0, s + c, bs);
+            }
         }
     }
 }
@@ -84,15 +92,22 @@ extern "C" void ggml_gemm_q4_0_8x8_q8_0(int n, float * s, size_t bs, const void 
     const weights * w = (const weights *) vx;
     const activations * a = (const activations *) vy;
     const int groups = nr / ROWS;
-    const int columns = nc - nc % COLUMNS;
     for (int g = 0; g < groups; g += GROUPS) {
         const int some = groups - g < GROUPS ? groups - g : GROUPS;
-        rows_by_columns(blocks, s + size_t(g) * ROWS * bs, bs, w, a + size_t(g) * blocks, some, columns);
-    }
-    if (columns < nc) {
-        ggml_gemm_q4_0_8x8_q8_0_by_ggml(n, s + columns, bs, w + size_t(columns / 8) * blocks, vy, nr, nc - columns);
+        rows_by_columns(blocks, s + size_t(g) * ROWS * bs, bs, w, a + size_t(g) * blocks, some, nc);
     }
 }
 
+// And of this one: one row.
+extern "C" void ggml_gemv_q4_0_8x8_q8_0(int n, float * s, size_t bs, const void * vx, const void * vy, int nr, int nc) {
+    static const bool ours = kernels_are_ours();
+    if (!ours || nr != 1) {
+        ggml_gemv_q4_0_8x8_q8_0_by_ggml(n, s, bs, vx, vy, nr, nc);
+        return;
+    }
+    q4_0_gemv::row_by_columns(n / tiles::BLOCK, s, (const q4_0_gemm::weights *) vx, (const q4_0_gemv::row_block *) vy, nc);
+}
+
+#define ggml_gemv_q4_0_8x8_q8_0 ggml_gemv_q4_0_8x8_q8_0_by_ggml
 #define ggml_gemm_q4_0_8x8_q8_0 ggml_gemm_q4_0_8x8_q8_0_by_ggml
 #endif

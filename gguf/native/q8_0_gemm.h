@@ -131,14 +131,14 @@ static void rows_by_columns(int64_t k, const block * w, int64_t w_stride, const 
                     unpack(w + (c + 8 * half) * w_stride + first + b, w_stride, part, b, half);
                 }
             }
-            rows(part, some, SOME, offset, groups, depth, first > 0, s + c, bs);
+            rows<2>(part, some, SOME, offset, groups, depth, first > 0, s + c, bs);
             if (rest > 0) {
                 float last[ROWS][COLUMNS];
                 float * out = s + groups * ROWS * bs + c;
                 for (int r = 0; r < ROWS; r++) {
                     memcpy(last[r], out + (r < rest ? r : 0) * bs, sizeof last[r]);
                 }
-                rows(part, some + groups * SOME, SOME, offset + groups, 1, depth, first > 0, last[0], COLUMNS);
+                rows<2>(part, some + groups * SOME, SOME, offset + groups, 1, depth, first > 0, last[0], COLUMNS);
                 for (int r = 0; r < rest; r++) {
                     memcpy(out + r * bs, last[r], sizeof last[r]);
                 }

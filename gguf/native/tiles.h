@@ -56,6 +56,17 @@ struct words {
 };
 using offsets = int32_t[DEPTH][ROWS];
 
+#ifdef TILES_VNNI
+// `sum` and, in each lane, the products of four unsigned with four signed bytes.
+static inline __m256i dot(__m256i sum, __m256i unsigned_bytes, __m256i signed_bytes) {
+#if defined(__AVXVNNI__)
+    return _mm256_dpbusd_avx_epi32(sum, unsigned_bytes, signed_bytes);
+#else
+    return _mm256_dpbusd_epi32(sum, unsigned_bytes, signed_bytes);
+#endif
+}
+#endif
+
 static inline __m256i order() { return _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7); }
 
 static inline int32_t quad(const activations & a, int row, int k) {
@@ -82,11 +93,117 @@ static inline void row_scales(const uint16_t * d, float * out) {
     _mm_storeu_ps(out, _mm_cvtph_ps(_mm_loadl_epi64((const __m128i *) d)));
 }
 
+// One block of four rows by `H` times eight columns: its sums of products, without what the offset adds.
+template <int H>
+static inline void products(const uint8_t (*w)[COLUMNS][4], const activations & a, const int32_t * offset, __m256i (*sum)[H]) {
+#ifdef TILES_VNNI
+    UNROLLED for (int r = 0; r < ROWS; r++) {
+        UNROLLED for (int h = 0; h < H; h++) {
+            sum[r][h] = _mm256_set1_epi32(offset[r]);
+        }
+    }
+#else
+    __m256i pairs[ROWS][H];
+#endif
+    UNROLLED for (int k = 0; k < QUADS; k++) {
+        __m256i weights[H];
+        UNROLLED for (int h = 0; h < H; h++) {
+            weights[h] = _mm256_load_si256((const __m256i *) w[k] + h);
+        }
+        UNROLLED for (int r = 0; r < ROWS; r++) {
+            const __m256i four = _mm256_set1_epi32(quad(a, r, k));
+            UNROLLED for (int h = 0; h < H; h++) {
+#ifdef TILES_VNNI
+                sum[r][h] = dot(sum[r][h], weights[h], four);
+#else
+                const __m256i product = _mm256_maddubs_epi16(weights[h], four);
+                pairs[r][h] = k == 0 ? product : _mm256_add_epi16(pairs[r][h], product);
+#endif
+            }
+#ifndef TILES_VNNI
+            UNROLLED for (int h = 0; h < H; h++) {
+                IN_ORDER(pairs[r][h]);
+            }
+#endif
+        }
+    }
+#ifndef TILES_VNNI
+    const __m256i ones = _mm256_set1_epi16(1);
+    UNROLLED for (int r = 0; r < ROWS; r++) {
+        const __m256i off = _mm256_set1_epi32(offset[r]);
+        UNROLLED for (int h = 0; h < H; h++) {
+            sum[r][h] = _mm256_add_epi32(_mm256_madd_epi16(pairs[r][h], ones), off);
+        }
+    }
+#endif
+}
+
+// The same of 16 bits by 16: eight bits times eight do not fit the sums above.
+template <int H>
+static inline void products(const int16_t (*w)[COLUMNS][2], const wide_activations & a, const int32_t *, __m256i (*sum)[H]) {
+    UNROLLED for (int r = 0; r < ROWS; r++) {
+        UNROLLED for (int h = 0; h < H; h++) {
+            sum[r][h] = _mm256_setzero_si256();
+        }
+    }
+    UNROLLED for (int k = 0; k < BLOCK / 2; k++) {
+        __m256i weights[H];
+        UNROLLED for (int h = 0; h < H; h++) {
+            weights[h] = _mm256_load_si256((const __m256i *) w[k] + h);
+        }
+        UNROLLED for (int r = 0; r < ROWS; r++) {
+            int32_t two;
+            memcpy(&two, a.qs[r] + 2 * k, sizeof two);
+            const __m256i both = _mm256_set1_epi32(two);
+            UNROLLED for (int h = 0; h < H; h++) {
+                sum[r][h] = _mm256_add_epi32(sum[r][h], _mm256_madd_epi16(weights[h], both));
+            }
+            UNROLLED for (int h = 0; h < H; h++) {
+                IN_ORDER(sum[r][h]);
+            }
+        }
+    }
+}
+
+// `N` groups of four rows by `H` times eight columns; `more`: added to what stands in `s`, whose rows lie `bs` apart.
+template <int N, int H, typename W, typename A>
+static inline void tile(const W & w, const A * a, size_t stride, const offsets * offset, int depth, bool more, float * s, size_t bs) {
+    for (int n = 0; n < N; n++) {
+        float * out = s + n * ROWS * bs;
+        __m256 total[ROWS][H];
+        for (int r = 0; r < ROWS; r++) {
+            for (int h = 0; h < H; h++) {
+                const __m256 before = more ? _mm256_loadu_ps(out + r * bs + 8 * h) : _mm256_setzero_ps();
+                total[r][h] = _mm256_permutevar8x32_ps(before, order());
+            }
+        }
+        for (int b = 0; b < depth; b++) {
+            const A & block = a[n * stride + b];
+            __m256i sum[ROWS][H];
+            products<H>(w.q[b], block, offset[n][b], sum);
+            float rows[ROWS];
+            row_scales(block.d, rows);
+            UNROLLED for (int r = 0; r < ROWS; r++) {
+                const __m256 row = _mm256_set1_ps(rows[r]);
+                UNROLLED for (int h = 0; h < H; h++) {
+                    const __m256 scale = _mm256_mul_ps(_mm256_load_ps(w.d[b] + 8 * h), row);
+                    total[r][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[r][h]), scale, total[r][h]);
+                }
+            }
+        }
+        for (int r = 0; r < ROWS; r++) {
+            for (int h = 0; h < H; h++) {
+                _mm256_storeu_ps(out + r * bs + 8 * h, _mm256_permutevar8x32_ps(total[r][h], order()));
+            }
+        }
+    }
+}
+
 #if defined(__AVX512F__) && defined(__AVX512VNNI__)
 
-// `N` groups of four rows by 16 columns; `more`: added to what stands in `s`, whose rows lie `bs` apart.
+// The same by 16 columns, in vectors twice as wide.
 template <int N>
-static inline void tile(const bytes & w, const activations * a, size_t stride, const offsets * offset, int depth, bool more, float * s,
+static inline void wide_tile(const bytes & w, const activations * a, size_t stride, const offsets * offset, int depth, bool more, float * s,
                         size_t bs) {
     const __m512i straight = _mm512_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
     __m512 total[N * ROWS];
@@ -119,109 +236,28 @@ static inline void tile(const bytes & w, const activations * a, size_t stride, c
     }
 }
 
-#else
-
-// One block of four rows by 16 columns: its sums of products, without what the offset adds.
-static inline void products(const uint8_t (*w)[COLUMNS][4], const activations & a, const int32_t * offset, __m256i (*sum)[2]) {
-#ifdef TILES_VNNI
-    UNROLLED for (int r = 0; r < ROWS; r++) {
-        sum[r][0] = sum[r][1] = _mm256_set1_epi32(offset[r]);
-    }
-#else
-    __m256i pairs[ROWS][2];
-#endif
-    UNROLLED for (int k = 0; k < QUADS; k++) {
-        const __m256i left = _mm256_load_si256((const __m256i *) w[k]), right = _mm256_load_si256((const __m256i *) w[k] + 1);
-        UNROLLED for (int r = 0; r < ROWS; r++) {
-            const __m256i four = _mm256_set1_epi32(quad(a, r, k));
-#if defined(__AVXVNNI__)
-            sum[r][0] = _mm256_dpbusd_avx_epi32(sum[r][0], left, four);
-            sum[r][1] = _mm256_dpbusd_avx_epi32(sum[r][1], right, four);
-#elif defined(TILES_VNNI)
-            sum[r][0] = _mm256_dpbusd_epi32(sum[r][0], left, four);
-            sum[r][1] = _mm256_dpbusd_epi32(sum[r][1], right, four);
-#else
-            const __m256i one = _mm256_maddubs_epi16(left, four), other = _mm256_maddubs_epi16(right, four);
-            pairs[r][0] = k == 0 ? one : _mm256_add_epi16(pairs[r][0], one);
-            pairs[r][1] = k == 0 ? other : _mm256_add_epi16(pairs[r][1], other);
-            IN_ORDER(pairs[r][0]);
-            IN_ORDER(pairs[r][1]);
-#endif
-        }
-    }
-#ifndef TILES_VNNI
-    const __m256i ones = _mm256_set1_epi16(1);
-    UNROLLED for (int r = 0; r < ROWS; r++) {
-        const __m256i off = _mm256_set1_epi32(offset[r]);
-        sum[r][0] = _mm256_add_epi32(_mm256_madd_epi16(pairs[r][0], ones), off);
-        sum[r][1] = _mm256_add_epi32(_mm256_madd_epi16(pairs[r][1], ones), off);
-    }
-#endif
-}
-
-// The same of 16 bits by 16: eight bits times eight do not fit the sums above.
-static inline void products(const int16_t (*w)[COLUMNS][2], const wide_activations & a, const int32_t *, __m256i (*sum)[2]) {
-    UNROLLED for (int r = 0; r < ROWS; r++) {
-        sum[r][0] = sum[r][1] = _mm256_setzero_si256();
-    }
-    UNROLLED for (int k = 0; k < BLOCK / 2; k++) {
-        const __m256i left = _mm256_load_si256((const __m256i *) w[k]), right = _mm256_load_si256((const __m256i *) w[k] + 1);
-        UNROLLED for (int r = 0; r < ROWS; r++) {
-            int32_t two;
-            memcpy(&two, a.qs[r] + 2 * k, sizeof two);
-            const __m256i both = _mm256_set1_epi32(two);
-            sum[r][0] = _mm256_add_epi32(sum[r][0], _mm256_madd_epi16(left, both));
-            sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(right, both));
-            IN_ORDER(sum[r][0]);
-            IN_ORDER(sum[r][1]);
-        }
-    }
-}
-
-template <int N, typename W, typename A>
-static inline void tile(const W & w, const A * a, size_t stride, const offsets * offset, int depth, bool more, float * s, size_t bs) {
-    for (int n = 0; n < N; n++) {
-        float * out = s + n * ROWS * bs;
-        __m256 total[ROWS][2];
-        for (int r = 0; r < ROWS; r++) {
-            for (int half = 0; half < 2; half++) {
-                const __m256 before = more ? _mm256_loadu_ps(out + r * bs + 8 * half) : _mm256_setzero_ps();
-                total[r][half] = _mm256_permutevar8x32_ps(before, order());
-            }
-        }
-        for (int b = 0; b < depth; b++) {
-            const A & block = a[n * stride + b];
-            __m256i sum[ROWS][2];
-            products(w.q[b], block, offset[n][b], sum);
-            const __m256 left = _mm256_load_ps(w.d[b]), right = _mm256_load_ps(w.d[b] + 8);
-            float rows[ROWS];
-            row_scales(block.d, rows);
-            UNROLLED for (int r = 0; r < ROWS; r++) {
-                const __m256 row = _mm256_set1_ps(rows[r]);
-                total[r][0] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[r][0]), _mm256_mul_ps(left, row), total[r][0]);
-                total[r][1] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[r][1]), _mm256_mul_ps(right, row), total[r][1]);
-            }
-        }
-        for (int r = 0; r < ROWS; r++) {
-            for (int half = 0; half < 2; half++) {
-                _mm256_storeu_ps(out + r * bs + 8 * half, _mm256_permutevar8x32_ps(total[r][half], order()));
-            }
-        }
+template <int N, int H>
+static inline void tile(const bytes & w, const activations * a, size_t stride, const offsets * offset, int depth, bool more, float * s,
+                        size_t bs) {
+    if constexpr (H == 2) {
+        wide_tile<N>(w, a, stride, offset, depth, more, s, bs);
+    } else {
+        tile<N, H, bytes, activations>(w, a, stride, offset, depth, more, s, bs);
     }
 }
 
 #endif
 
-// `groups` groups of rows, `blocks` deep and as far apart in `a`, by 16 columns.
-template <typename W, typename A>
+// `groups` groups of rows, `blocks` deep and as far apart in `a`, by `H` times eight columns.
+template <int H, typename W, typename A>
 static inline void rows(const W & w, const A * a, size_t blocks, const offsets * offset, int groups, int depth, bool more, float * s,
                         size_t bs) {
     int g = 0;
     for (; g + 2 <= groups; g += 2) {
-        tile<2>(w, a + g * blocks, blocks, offset + g, depth, more, s + size_t(g) * ROWS * bs, bs);
+        tile<2, H>(w, a + g * blocks, blocks, offset + g, depth, more, s + size_t(g) * ROWS * bs, bs);
     }
     for (; g < groups; g++) {
-        tile<1>(w, a + g * blocks, blocks, offset + g, depth, more, s + size_t(g) * ROWS * bs, bs);
+        tile<1, H>(w, a + g * blocks, blocks, offset + g, depth, more, s + size_t(g) * ROWS * bs, bs);
     }
 }
 

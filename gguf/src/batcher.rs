@@ -192,6 +192,40 @@ impl<B: Backend> Batcher<B> {
         self.lanes.check(&self.backend)
     }
 
+    /// How far the logits behind a lane's log lie from those of the same log computed anew, at most, over all lanes; for an engine
+    /// that is idle. Computed together with others, they differ by rounding alone.
+    ///
+    /// # Errors
+    /// A batch could not be made or computed.
+    pub fn recompute(&mut self) -> Result<f32, String> {
+        let lanes = (0..self.limits.lanes).filter_map(|lane| u16::try_from(lane).ok()).map(LaneId);
+        let mut furthest = 0.0_f32;
+        for lane in lanes {
+            let log = self.lanes.log(lane).to_vec();
+            let Some(before) = log.len().checked_sub(1) else { continue };
+            let held = self.logits_behind(lane, &log, before)?;
+            let anew = self.logits_behind(lane, &log, 0)?;
+            furthest = held.iter().zip(&anew).map(|(one, other)| (one - other).abs()).fold(furthest, f32::max);
+        }
+        Ok(furthest)
+    }
+
+    /// Computes a lane's log from token `from` on, and what follows it.
+    fn logits_behind(&mut self, lane: LaneId, log: &[Token], from: usize) -> Result<Vec<f32>, String> {
+        self.backend.truncate(lane, from);
+        for (first, piece) in
+            (from..).step_by(self.limits.batch_tokens).zip(log[from..].chunks(self.limits.batch_tokens))
+        {
+            self.batch.clear();
+            for (index, token) in piece.iter().enumerate() {
+                let last = first + index + 1 == log.len();
+                self.batch.push(lane, first, *token, last).map_err(|error| error.to_string())?;
+            }
+            self.backend.decode(&self.batch).map_err(|error| error.to_string())?;
+        }
+        Ok(self.backend.logits(0).to_vec())
+    }
+
     /// Takes in a request; it gets a slot in a coming step.
     pub fn accept(&mut self, job: Job) {
         if let Some(waiting) = Waiting::new(job, self.limits.context) {

@@ -363,7 +363,7 @@ impl EngineConfig {
             batch_tokens: 512,
             queue: 256,
             threads: 0,
-            inter_token_target: Duration::from_millis(300),
+            inter_token_target: Duration::from_millis(150),
             gpu_layers: 0,
             cache_ram_percent: 20,
         }

@@ -69,7 +69,7 @@ sections! {
         gpu_layers: u32 = 0, 0..=999;
         /// Gap between two tokens of one answer that scheduling aims at, in milliseconds. Where decoding alone comes near to it,
         /// short prompts of newcomers still get up to twice what decoding takes.
-        inter_token_target_ms: u64 = 300, 5..=10000;
+        inter_token_target_ms: u64 = 150, 5..=10000;
     }
 
     /// The emotion classifier. How its scores are smoothed is the persona's.

@@ -15,13 +15,13 @@ use serde_json::{Map, Value, json};
 
 use crate::roof::{Roof, batched_bench};
 use crate::shim::Shim;
-use crate::trace::{ANSWER, Seen, Side, TURNS, body, play, words};
+use crate::trace::{ANSWER, Seen, Side, body, play, words};
 use crate::{Options, client, median, percentile, spread};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// KV cells of both sides.
-const CELLS: u32 = 32_768;
+/// KV cells of both sides: a conversation of eight turns has about 600 tokens.
+const CELLS: u32 = 49_152;
 /// Users at which the roof's bound is computed.
 const BOUND_USERS: usize = 32;
 
@@ -112,7 +112,7 @@ fn of_bound(users: usize, ours: &[Seen], roofs: &[Roof]) -> f64 {
     let middle = |values: Vec<f64>| median(&values);
     let prefill = middle(roofs.iter().map(|roof| roof.prefill).collect());
     let decode = middle(roofs.iter().map(|roof| roof.decode).collect());
-    let tokens = (users * TURNS) as f64 * f64::from(ANSWER);
+    let tokens = middle(ours.iter().map(|seen| seen.answers as f64).collect()) * f64::from(ANSWER);
     let prompts = middle(ours.iter().map(|seen| seen.prompt_tokens).collect());
     let bound = tokens / (tokens / decode + prompts / prefill);
     let ratio = middle(ours.iter().map(|seen| seen.tokens).collect()) / bound;

@@ -89,8 +89,10 @@ pub fn sequential(options: &Options) -> Outcome<Map<String, Value>> {
 /// Tokens per second of the steps in which all users decode and nobody prefills.
 fn decode_speed(options: &Options, users: usize) -> Outcome<f64> {
     let (mut rows, mut time, mut decoding) = (0, Duration::ZERO, Duration::ZERO);
-    generate(options, users, users, |step, elapsed, active| {
-        if step.prefill == 0 && active == users {
+    // One newcomer's prompt is finished between two steps that decode: until all are there, the first have said so many words more.
+    let answer = ANSWER + u32::try_from(users)?;
+    generate(options, users, users, answer, |step, elapsed, active| {
+        if step.prefill == 0 && step.rows > 0 && active == users {
             rows += step.rows;
             time += elapsed;
             decoding += step.elapsed;
@@ -106,7 +108,7 @@ fn decode_speed(options: &Options, users: usize) -> Outcome<f64> {
 
 /// Generated tokens per second of everything, prefill included.
 fn whole_speed(options: &Options, users: usize, slots: usize) -> Outcome<f64> {
-    let took = generate(options, users, slots, |_, _, _| {})?;
+    let took = generate(options, users, slots, ANSWER, |_, _, _| {})?;
     Ok(users as f64 * f64::from(ANSWER) / took.as_secs_f64())
 }
 
@@ -114,6 +116,7 @@ fn generate(
     options: &Options,
     users: usize,
     slots: usize,
+    answer: u32,
     mut each: impl FnMut(friend_gguf::batcher::Step, Duration, usize),
 ) -> Outcome<Duration> {
     let slots = u32::try_from(slots)?;
@@ -137,7 +140,7 @@ fn generate(
     let mut batcher = Batcher::new(backend, settings);
     let mailbox = Mailbox::new(users + 1);
     // Alone first: an engine tries one thread against all when it starts, which is no part of steady decoding.
-    let warm = mailbox.submit(request(users), Instant::now()).map_err(|error| error.to_string())?;
+    let warm = mailbox.submit(request(users, ANSWER), Instant::now()).map_err(|error| error.to_string())?;
     mailbox.take(false).jobs.into_iter().for_each(|job| batcher.accept(job));
     while !batcher.is_idle() {
         batcher.step(Instant::now());
@@ -145,7 +148,7 @@ fn generate(
     warm.done.blocking_recv()??;
     let began = Instant::now();
     let tickets: Vec<Ticket> = (0..users)
-        .map(|user| mailbox.submit(request(user), Instant::now()).map_err(|error| error.to_string()))
+        .map(|user| mailbox.submit(request(user, answer), Instant::now()).map_err(|error| error.to_string()))
         .collect::<Result<_, _>>()?;
     mailbox.take(false).jobs.into_iter().for_each(|job| batcher.accept(job));
     while !batcher.is_idle() {
@@ -161,7 +164,7 @@ fn generate(
     Ok(took)
 }
 
-fn request(user: usize) -> Request {
+fn request(user: usize, answer: u32) -> Request {
     let text = format!(" w{user}") + &" the".repeat(PROMPT - 4);
     Request {
         owner: OwnerId(user as u64),
@@ -169,7 +172,7 @@ fn request(user: usize) -> Request {
         sampling: Sampling::default(),
         stop: Stop::default(),
         min_new_tokens: 0,
-        max_new_tokens: ANSWER,
+        max_new_tokens: answer,
         seed: user as u64,
         time_limit: Duration::from_secs(600),
     }

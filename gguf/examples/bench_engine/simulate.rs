@@ -28,6 +28,8 @@ const SEEDS: u64 = 9;
 
 struct Person {
     turns: Vec<String>,
+    /// That they will say.
+    all: usize,
     mode: usize,
     waits: Option<Waits>,
 }
@@ -77,14 +79,16 @@ fn play(options: &Options, users: usize, seed: u64) -> Result<Seen, Box<dyn std:
     let mailbox = Mailbox::new(users);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mode = |random: &mut ChaCha8Rng| random.random_range(0..MODES);
-    let mut people: Vec<Person> =
-        (0..users).map(|_| Person { turns: Vec::new(), mode: mode(&mut random), waits: None }).collect();
+    let mut people: Vec<Person> = (0..users)
+        .map(|_| Person { turns: Vec::new(), all: random.random_range(TURNS), mode: mode(&mut random), waits: None })
+        .collect();
     let (start, mut firsts, mut gaps, mut prompt_tokens) = (Instant::now(), Vec::new(), Vec::new(), 0);
     let mut now = start;
-    let mut left = users * TURNS;
+    let answers: usize = people.iter().map(|person| person.all).sum();
+    let mut left = answers;
     while left > 0 {
         for (owner, person) in (0..).zip(&mut people) {
-            if person.waits.is_none() && person.turns.len() < 2 * TURNS {
+            if person.waits.is_none() && person.turns.len() < 2 * person.all {
                 if random.random_bool(SWITCH) {
                     person.mode = (person.mode + 1) % MODES;
                 }
@@ -116,7 +120,8 @@ fn play(options: &Options, users: usize, seed: u64) -> Result<Seen, Box<dyn std:
         }
     }
     Ok(Seen {
-        tokens: (users * TURNS) as f64 * f64::from(ANSWER) / (now - start).as_secs_f64(),
+        answers,
+        tokens: answers as f64 * f64::from(ANSWER) / (now - start).as_secs_f64(),
         ttft_p50: median(&firsts),
         ttft_p99: percentile(&firsts, 0.99),
         itl_p99: percentile(&gaps, 0.99),

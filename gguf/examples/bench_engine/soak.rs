@@ -117,7 +117,12 @@ pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::
             batcher.check()?;
         }
     }
+    open.iter().for_each(|(_, ticket)| ticket.cancel.cancel());
+    while !batcher.is_idle() {
+        batcher.step(Instant::now());
+    }
     batcher.check()?;
+    let furthest = batcher.recompute()?;
     let tenth = length.as_secs_f64() / 10.0;
     let end = samples.last().map_or(0.0, |sample| sample.0);
     let part = |from: f64, to: f64, value: fn(&(f64, f64, f64)) -> f64| {
@@ -128,13 +133,13 @@ pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::
     let memory = part(end - tenth, end, |sample| sample.2) / part(0.0, tenth, |sample| sample.2);
     let (evictions, restored) = (batcher.status().evictions, batcher.status().restored);
     println!(
-        "long run of {:.1} minutes: {answers} answers, {cancels} cancels, {evictions} evictions, {restored} of them brought back; speed in the last tenth {speed:.3} of the first's, memory {memory:.3}; every lane equal to its log",
+        "long run of {:.1} minutes: {answers} answers, {cancels} cancels, {evictions} evictions, {restored} of them brought back; speed in the last tenth {speed:.3} of the first's, memory {memory:.3}; every lane equal to its log, whose logits computed anew differ by {furthest:.3} at most",
         options.minutes
     );
     let result = json!({
         "minutes": options.minutes, "answers": answers, "cancels": cancels, "evictions": evictions,
         "restored": restored,
-        "speed_ratio": speed, "memory_ratio": memory,
+        "furthest_logit": furthest, "speed_ratio": speed, "memory_ratio": memory,
     });
     Ok(Map::from_iter([("long_run".into(), result)]))
 }

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::client::{Answer, complete};
 use crate::{median, percentile};
 
-/// Turns of every user.
-pub const TURNS: usize = 4;
+/// Turns of a user, each so many in this range.
+pub const TURNS: std::ops::RangeInclusive<usize> = 4..=8;
 /// Tokens of every answer.
 pub const ANSWER: u32 = 32;
 /// As the bot's personas are drawn in the trace.
@@ -43,6 +43,8 @@ pub enum Side {
 /// One run of the trace as its users saw it.
 #[derive(Debug)]
 pub struct Seen {
+    /// Answers of the whole run.
+    pub answers: usize,
     /// Generated tokens per second of the whole run.
     pub tokens: f64,
     /// Time to first token, seconds.
@@ -55,7 +57,7 @@ pub struct Seen {
     pub prompt_tokens: f64,
 }
 
-/// Plays `users` at once, four turns each.
+/// Plays `users` at once, each its own number of turns.
 pub fn play(address: SocketAddr, side: Side, users: usize, seed: u64) -> Result<Seen, Box<dyn std::error::Error>> {
     let started = Instant::now();
     let threads: Vec<_> =
@@ -68,6 +70,7 @@ pub fn play(address: SocketAddr, side: Side, users: usize, seed: u64) -> Result<
     let first: Vec<f64> = answers.iter().map(|answer| answer.first).collect();
     let gaps: Vec<f64> = answers.iter().flat_map(|answer| answer.gaps.iter().copied()).collect();
     Ok(Seen {
+        answers: answers.len(),
         tokens: answers.len() as f64 * f64::from(ANSWER) / seconds,
         ttft_p50: median(&first),
         ttft_p99: percentile(&first, 0.99),
@@ -83,7 +86,7 @@ fn converse(address: SocketAddr, side: Side, user: usize, seed: u64) -> Result<V
     let mut mode = random.random_range(0..MODES.len());
     let mut turns: Vec<(&str, String)> = Vec::new();
     let mut answers = Vec::new();
-    for _ in 0..TURNS {
+    for _ in 0..random.random_range(TURNS) {
         if random.random_bool(SWITCH) {
             mode = (mode + 1) % MODES.len();
         }

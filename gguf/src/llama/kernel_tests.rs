@@ -49,6 +49,16 @@ unsafe extern "C" {
         rows: i32,
         columns: i32,
     );
+    fn ggml_gemv_q4_0_8x8_q8_0(n: i32, s: *mut f32, bs: usize, w: *const u8, a: *const u8, rows: i32, columns: i32);
+    fn ggml_gemv_q4_0_8x8_q8_0_by_ggml(
+        n: i32,
+        s: *mut f32,
+        bs: usize,
+        w: *const u8,
+        a: *const u8,
+        rows: i32,
+        columns: i32,
+    );
     fn llamafile_sgemm(
         p: *const Params,
         m: i64,
@@ -116,6 +126,28 @@ fn products_of_four_bits_are_those_of_ggml_to_the_bit() {
         let (ours, ggml) = (computed(ggml_gemm_q4_0_8x8_q8_0), computed(ggml_gemm_q4_0_8x8_q8_0_by_ggml));
         assert!(ours.iter().any(|value| value.abs() > 0.1 && *value != 7.0), "nothing was computed");
         assert!(ours == ggml, "{depth} deep, {rows} rows, {columns} columns");
+    }
+}
+
+#[test]
+fn products_of_one_row_are_those_of_ggml() {
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    // SAFETY: it fills ggml's table of halves, which its own kernel reads.
+    unsafe { sys::ggml_cpu_init() };
+    for (depth, columns) in [(32, 8), (576, 72), (1536, 40), (1568, 16), (3200, 24)] {
+        let weights = blocks(&mut random, columns / 8 * (depth / 32), 8, 128);
+        let row = blocks(&mut random, depth / 32, 1, 32);
+        let computed = |gemv: Gemm| {
+            let mut out = vec![7.0f32; columns + 3];
+            let [n, columns] = [depth, columns].map(|size| i32::try_from(size).unwrap());
+            // SAFETY: the buffers have the sizes that these numbers say.
+            unsafe { gemv(n, out.as_mut_ptr(), 0, weights.as_ptr(), row.as_ptr(), 1, columns) };
+            out
+        };
+        let (ours, ggml) = (computed(ggml_gemv_q4_0_8x8_q8_0), computed(ggml_gemv_q4_0_8x8_q8_0_by_ggml));
+        assert!(ours.iter().any(|value| value.abs() > 0.1 && *value != 7.0), "nothing was computed");
+        let worst = ours.iter().zip(&ggml).map(|(ours, ggml)| (ours - ggml).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-4, "{depth} deep, {columns} columns: {worst}");
     }
 }
 

@@ -159,6 +159,9 @@ fn quiet() -> bool {
     minute.is_some_and(|minute| minute < cores as f64 * 0.75)
 }
 
+/// To be raised when gguf/native changes what a step takes.
+const KERNELS: &str = "kernels=1";
+
 /// What the choice depends on, as far as it can be told without trying. Not the number of cells, which follows from the
 /// memory that is free at a start.
 fn key(config: &EngineConfig, split: bool) -> String {
@@ -171,9 +174,10 @@ fn key(config: &EngineConfig, split: bool) -> String {
     let passive = std::env::var("OMP_WAIT_POLICY").unwrap_or_default();
     let EngineConfig { slots, threads, gpu_layers, adapter, kv_keys, .. } = config;
     let kv = format!(" split={split} keys={kv_keys:?}");
+    let others = std::env::var("AI_FRIEND_KERNELS").unwrap_or_default();
     let (adapted, gpus) = (adapter.is_some(), device::names(config));
     format!(
-        "{name} {bytes} adapter={adapted} gpu={gpu_layers} {gpus} slots={slots} threads={threads} on {cores} x {processor} {passive}{kv}"
+        "{name} {bytes} adapter={adapted} gpu={gpu_layers} {gpus} slots={slots} threads={threads} on {cores} x {processor} {passive}{kv} {KERNELS} {others}"
     )
 }
 
