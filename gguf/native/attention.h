@@ -11,6 +11,7 @@
 #pragma once
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#include "attention_masks.h"
 #include "kernels.h"
 #include "ops.h"
 #include "tiles.h"
@@ -29,12 +30,8 @@ extern "C" void ggml_compute_forward_flash_attn_ext_by_ggml(const struct ggml_co
 
 namespace attention {
 
-constexpr int KEYS = 32;       // keys taken at once
-constexpr int ROWS = 12;       // heads times tokens that go through the cache together, at most
-constexpr int TOKENS = 4;      // tokens among them, at most
 constexpr int WIDTH = 256;     // of a head, at most
 constexpr int BLOCK = 32;      // values with one scale in Q8_0
-constexpr uint16_t HIDDEN = 0xFC00;   // minus infinity in F16: a key that a token may not see
 
 struct q8_0 {
     uint16_t d;
@@ -48,53 +45,6 @@ struct queries {
     alignas(32) int8_t magnitude[ROWS][WIDTH];
     float d[ROWS][WIDTH / BLOCK];
 };
-
-// One group's tensors: pointers to where its head of the cache begins.
-struct group {
-    const char * k;
-    size_t key_stride;
-    const char * v;
-    size_t value_stride;
-    const char * mask[TOKENS];
-    int64_t n_kv;
-    int width, value_width, rows, heads, tokens;
-    float scale;
-    bool quantised;
-};
-
-// Keys that somebody of the group may see: up to KEYS from `from` on, which it moves. Returns how many.
-static int visible(const group & g, int64_t & from, int32_t * keys) {
-    const __m256i hidden = _mm256_set1_epi16(short(HIDDEN));
-    int n = 0;
-    while (from < g.n_kv && n + 16 <= KEYS) {
-        uint32_t seen = 0;
-        const int some = g.n_kv - from < 16 ? int(g.n_kv - from) : 16;
-        if (!g.mask[0]) {
-            seen = some == 16 ? 0xFFFF : (1u << some) - 1;
-        } else if (some == 16) {
-            __m256i all = _mm256_set1_epi16(-1);
-            for (int t = 0; t < g.tokens; t++) {
-                const __m256i row = _mm256_loadu_si256((const __m256i *) (g.mask[t] + from * sizeof(uint16_t)));
-                all = _mm256_and_si256(all, _mm256_cmpeq_epi16(row, hidden));
-            }
-            const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
-            seen = ~uint32_t(_mm_movemask_epi8(bytes)) & 0xFFFF;
-        } else {
-            for (int i = 0; i < some; i++) {
-                for (int t = 0; t < g.tokens; t++) {
-                    uint16_t bits;
-                    memcpy(&bits, g.mask[t] + (from + i) * sizeof bits, sizeof bits);
-                    seen |= uint32_t(bits != HIDDEN) << i;
-                }
-            }
-        }
-        for (; seen != 0; seen &= seen - 1) {
-            keys[n++] = int32_t(from) + __builtin_ctz(seen);
-        }
-        from += some;
-    }
-    return n;
-}
 
 // The sums of eight vectors.
 static inline __m256 sums(const __m256 * v) {
@@ -208,6 +158,19 @@ static inline void add_rows(const group & g, const int32_t * keys, int n, const 
     }
 }
 
+// Returns the highest of them and `highest`.
+static inline float scale_and_bias(float * score, float scale, const float * bias, int n, float highest) {
+    __m256 most = _mm256_set1_ps(highest);
+    for (int i = 0; i < n; i += 8) {
+        const __m256 sum = _mm256_fmadd_ps(_mm256_load_ps(score + i), _mm256_set1_ps(scale), _mm256_load_ps(bias + i));
+        _mm256_store_ps(score + i, sum);
+        most = _mm256_max_ps(most, sum);
+    }
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
+    four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+}
+
 // All of one group: attention of its rows, written to `out[row]`.
 static void attend(const group & g, const queries & q, float * const * out) {
     alignas(32) float total[ROWS][WIDTH];
@@ -228,24 +191,11 @@ static void attend(const group & g, const queries & q, float * const * out) {
         products(g, q, keys, n, score);
         const int whole = (n + 7) / 8 * 8;  // exponentials are of eight
         for (int t = 0; t < g.tokens; t++) {
-            float bias[KEYS];
-            for (int i = 0; i < n; i++) {
-                uint16_t bits = 0;
-                if (g.mask[t]) {
-                    memcpy(&bits, g.mask[t] + size_t(keys[i]) * sizeof bits, sizeof bits);
-                }
-                bias[i] = _cvtsh_ss(bits);
-            }
+            alignas(32) float bias[KEYS];
+            biases(g, t, keys, n, bias);
             for (int h = 0; h < g.heads; h++) {
                 const int r = t * g.heads + h;
-                float highest = most[r];
-                for (int i = n; i < whole; i++) {
-                    score[r][i] = -INFINITY;
-                }
-                for (int i = 0; i < n; i++) {
-                    score[r][i] = score[r][i] * g.scale + bias[i];
-                    highest = score[r][i] > highest ? score[r][i] : highest;
-                }
+                const float highest = scale_and_bias(score[r], g.scale, bias, whole, most[r]);
                 if (highest == -INFINITY) {
                     memset(score[r], 0, whole * sizeof(float));
                     continue;
@@ -291,48 +241,6 @@ static void take_query(const group & g, queries & q, int row, const float * from
         const __m256i values = _mm256_loadu_si256((const __m256i *) blocks[b].qs);
         _mm256_store_si256((__m256i *) (q.magnitude[row] + b * BLOCK), _mm256_abs_epi8(values));
     }
-}
-
-// How many keys somebody of these tokens may see.
-static int64_t seen(const char * const * mask, int tokens, int64_t n_kv) {
-    const __m256i hidden = _mm256_set1_epi16(short(HIDDEN));
-    __m256i counts = _mm256_setzero_si256();  // in 16 lanes, of up to 32,767 times 16 keys
-    int64_t n = n_kv, i = 0;
-    for (; i + 16 <= n_kv; i += 16) {
-        __m256i all = _mm256_set1_epi16(-1);
-        for (int t = 0; t < tokens; t++) {
-            const __m256i row = _mm256_loadu_si256((const __m256i *) (mask[t] + i * sizeof(uint16_t)));
-            all = _mm256_and_si256(all, _mm256_cmpeq_epi16(row, hidden));
-        }
-        counts = _mm256_sub_epi16(counts, all);
-    }
-    uint16_t lanes[16];
-    _mm256_storeu_si256((__m256i *) lanes, counts);
-    for (const uint16_t lane : lanes) {
-        n -= lane;
-    }
-    for (; i < n_kv; i++) {
-        bool any = false;
-        for (int t = 0; t < tokens; t++) {
-            uint16_t bits;
-            memcpy(&bits, mask[t] + i * sizeof bits, sizeof bits);
-            any |= bits != HIDDEN;
-        }
-        n -= !any;
-    }
-    return n;
-}
-
-// Whether these tokens see so much the same that going together costs less: those of one prompt, not those of many people in one pool.
-static bool alike(const group & g) {
-    if (g.tokens == 1 || !g.mask[0]) {
-        return true;
-    }
-    int64_t each = 0;
-    for (int t = 0; t < g.tokens; t++) {
-        each += seen(g.mask + t, 1, g.n_kv);
-    }
-    return 2 * g.tokens * seen(g.mask, g.tokens, g.n_kv) <= 3 * each;
 }
 
 static bool can(const ggml_tensor * dst, const struct ggml_compute_params * params) {

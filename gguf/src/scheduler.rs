@@ -28,7 +28,8 @@ const AGE_TOKENS: usize = 16;
 /// A step's prompts may be so large a part of their budget larger, where one is whole then; or by so many tokens, where they
 /// are not doubled. What they take too long is taken off the next time.
 const OVERRUN: usize = 4;
-const SMALL_REST: usize = 24;
+/// So many tokens, but none of a prompt that is computed in pieces already: behind a long history each of them is dear.
+pub const SMALL_REST: usize = 24;
 
 /// A piece that leaves a rest behind is worth a step from so many tokens on, where the time is only what others left: a step
 /// more is a pass over the weights, which takes as long as about eight.
@@ -47,12 +48,12 @@ pub fn order(remaining: &[usize], oldest_first: bool) -> Vec<usize> {
 /// Returns tokens for each.
 ///
 /// A prompt's rest costs a step more. So one that would leave little behind is taken whole.
-pub fn chunks(remaining: &[usize], order: &[usize], budget: usize, room: usize) -> Vec<usize> {
+pub fn chunks(remaining: &[usize], order: &[usize], budget: usize, room: usize, small_rest: usize) -> Vec<usize> {
     let mut given = vec![0; remaining.len()];
     let (mut left, mut room) = (budget.min(room), room);
     for &index in order {
         let rest = remaining[index].saturating_sub(left);
-        let whole = left > 0 && rest <= (budget / OVERRUN).max(left.min(SMALL_REST));
+        let whole = left > 0 && rest <= (budget / OVERRUN).max(left.min(small_rest));
         given[index] = remaining[index].min(if whole { room } else { left });
         room -= given[index];
         left = left.saturating_sub(given[index]);
@@ -113,7 +114,7 @@ mod tests {
     use super::*;
 
     fn given(remaining: &[usize], budget: usize, room: usize, oldest_first: bool) -> Vec<usize> {
-        chunks(remaining, &order(remaining, oldest_first), budget, room)
+        chunks(remaining, &order(remaining, oldest_first), budget, room, SMALL_REST)
     }
 
     #[test]

@@ -184,7 +184,8 @@ fn worst_gap(address: SocketAddr, side: Side) -> Outcome<f64> {
     let talking: Vec<_> = (0..)
         .zip(&said)
         .map(|(user, said)| {
-            let turns = [("user", words(&mut random, 8..12))];
+            // A story is long enough: where an answer wants to end and may not, special tokens come, which have no text to be told by.
+            let turns = [("user", format!("Write a very long story. It begins: {}", words(&mut random, 8..12)))];
             let mut body = body(side, user, "Talk.", &turns, 200);
             body["temperature"] = json!(NEARLY_GREEDY);
             let said = said.clone();
