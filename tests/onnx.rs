@@ -63,7 +63,7 @@ fn text_becomes_the_same_tokens_as_in_python() {
     }
     let encoder = Encoder::load(&project("models/emotion/tokenizer.json"), 128).unwrap();
     let rows: Vec<Row> = read_lines("tests/fixtures/emotion/tokenizer_strings.jsonl");
-    assert!(rows.len() >= 400);
+    assert!(rows.len() >= 360);
     for Row { text, ids } in rows {
         let ours = encoder.encode(&text).unwrap();
         if ids.len() < 128 {

@@ -104,7 +104,7 @@ fn blocks(random: &mut ChaCha8Rng, count: usize, scales: usize, values: usize) -
 }
 
 #[test]
-fn products_of_four_bits_are_those_of_ggml_to_the_bit() {
+fn products_of_four_bits_are_those_of_ggml() {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     for (depth, rows, columns) in
         [(32, 4, 8), (64, 8, 16), (576, 12, 72), (576, 68, 24), (1536, 32, 40), (1568, 4, 16), (3200, 132, 48)]
@@ -125,7 +125,10 @@ fn products_of_four_bits_are_those_of_ggml_to_the_bit() {
         };
         let (ours, ggml) = (computed(ggml_gemm_q4_0_8x8_q8_0), computed(ggml_gemm_q4_0_8x8_q8_0_by_ggml));
         assert!(ours.iter().any(|value| value.abs() > 0.1 && *value != 7.0), "nothing was computed");
-        assert!(ours == ggml, "{depth} deep, {rows} rows, {columns} columns");
+        let worst = ours.iter().zip(&ggml).map(|(ours, ggml)| (ours - ggml).abs()).fold(0.0, f32::max);
+        // Seen on a processor with AVX2; ggml has another kernel for AVX-512.
+        let allowed = if cfg!(target_feature = "avx512f") { 1e-4 } else { 0.0 };
+        assert!(worst <= allowed, "{depth} deep, {rows} rows, {columns} columns: {worst}");
     }
 }
 
