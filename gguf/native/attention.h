@@ -31,12 +31,8 @@ extern "C" void ggml_compute_forward_flash_attn_ext_by_ggml(const struct ggml_co
 namespace attention {
 
 constexpr int WIDTH = 256;     // of a head, at most
-constexpr int BLOCK = 32;      // values with one scale in Q8_0
-
-struct q8_0 {
-    uint16_t d;
-    int8_t qs[BLOCK];
-};
+using tiles::BLOCK;
+using tiles::q8_0;
 
 // The queries of a group, in the form that its keys want.
 struct queries {

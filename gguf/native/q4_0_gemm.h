@@ -105,7 +105,7 @@ extern "C" void ggml_gemv_q4_0_8x8_q8_0(int n, float * s, size_t bs, const void 
         ggml_gemv_q4_0_8x8_q8_0_by_ggml(n, s, bs, vx, vy, nr, nc);
         return;
     }
-    q4_0_gemv::row_by_columns(n / tiles::BLOCK, s, (const q4_0_gemm::weights *) vx, (const q4_0_gemv::row_block *) vy, nc);
+    q4_0_gemv::row_by_columns(n / tiles::BLOCK, s, (const q4_0_gemm::weights *) vx, (const tiles::q8_0 *) vy, nc);
 }
 
 #define ggml_gemv_q4_0_8x8_q8_0 ggml_gemv_q4_0_8x8_q8_0_by_ggml

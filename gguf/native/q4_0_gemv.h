@@ -10,12 +10,6 @@ namespace q4_0_gemv {
 
 using namespace tiles;
 
-struct row_block {
-    uint16_t d;
-    int8_t qs[BLOCK];
-};
-static_assert(sizeof(row_block) == 34, "ggml's block_q8_0");
-
 // Adds the products of eight values of the row with those of two times four columns.
 static inline void add(__m256i * sum, __m256i one, __m256i other, const int8_t * row) {
     int64_t eight;
@@ -50,7 +44,7 @@ static inline __m256i products(const uint8_t * w, const int8_t * row, int32_t of
 }
 
 // Minus eight times the sum of a block's values.
-static inline int32_t offset_of(const row_block & a) {
+static inline int32_t offset_of(const q8_0 & a) {
     const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), _mm256_loadu_si256((const __m256i *) a.qs));
     const __m256i fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(-8));
     const __m128i two = _mm_add_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
@@ -59,7 +53,7 @@ static inline int32_t offset_of(const row_block & a) {
 }
 
 // `W` is ggml's block_q4_0x8; `columns` is a multiple of eight.
-template <typename W> static void row_by_columns(int blocks, float * s, const W * w, const row_block * a, int columns) {
+template <typename W> static void row_by_columns(int blocks, float * s, const W * w, const q8_0 * a, int columns) {
     int32_t offset[DEPTH];
     float scale[DEPTH];
     for (int from = 0; from < blocks; from += DEPTH) {

@@ -20,19 +20,13 @@ namespace q8_0_gemm {
 
 using namespace tiles;
 
-struct block {
-    uint16_t d;
-    int8_t qs[BLOCK];
-};
-static_assert(sizeof(block) == 34, "ggml's layout");
-
 #ifdef TILES_VNNI
 using unpacked = bytes;
 using group = activations;
 constexpr int FIRST[8] = {0, 1, 4, 5, 2, 3, 6, 7};  // the order of columns in which they are to be stored
 constexpr int LEAST_ROWS = 8;                        // for fewer, unpacking costs more than it saves
 
-static inline void take_row(group & g, int row, const block & from) {
+static inline void take_row(group & g, int row, const q8_0 & from) {
     g.d[row] = from.d;
     for (int part = 0; part < 4; part++) {
         memcpy(g.qs + part * 8 * ROWS + row * 8, from.qs + 8 * part, 8);
@@ -50,7 +44,7 @@ using group = wide_activations;
 constexpr int FIRST[8] = {0, 1, 2, 3, 4, 5, 6, 7};  // `store` sorts them
 constexpr int LEAST_ROWS = 16;
 
-static inline void take_row(group & g, int row, const block & from) {
+static inline void take_row(group & g, int row, const q8_0 & from) {
     g.d[row] = from.d;
     for (int part = 0; part < 2; part++) {
         const __m128i values = _mm_loadu_si128((const __m128i *) from.qs + part);
@@ -87,7 +81,7 @@ static inline void transpose(__m256i * v) {
 }
 
 // One block of eight columns, `stride` blocks apart.
-static inline void unpack(const block * w, size_t stride, unpacked & out, int b, int half) {
+static inline void unpack(const q8_0 * w, size_t stride, unpacked & out, int b, int half) {
     __m256i v[8];
     alignas(16) uint16_t d[8];
     for (int i = 0; i < 8; i++) {
@@ -103,7 +97,7 @@ static inline void unpack(const block * w, size_t stride, unpacked & out, int b,
 }
 
 // `n` rows of activations, at most 4 * GROUPS, by the columns `from` to `to`, 16 at a time.
-static void rows_by_columns(int64_t k, const block * w, int64_t w_stride, const block * a, int64_t a_stride, int n, float * s, int64_t bs,
+static void rows_by_columns(int64_t k, const q8_0 * w, int64_t w_stride, const q8_0 * a, int64_t a_stride, int n, float * s, int64_t bs,
                             int64_t from, int64_t to) {
     constexpr int SOME = 24;  // blocks at once: 24 KB of words
     unpacked part;
@@ -155,15 +149,15 @@ extern "C" bool llamafile_sgemm(const struct ggml_compute_params * params, int64
                                 const void * B, int64_t ldb, void * C, int64_t ldc, int a_type, int b_type, int c_type) {
     using namespace q8_0_gemm;
     static const bool ours = kernels_are_ours();
-    const bool q8_0 = a_type == GGML_TYPE_Q8_0 && b_type == GGML_TYPE_Q8_0 && c_type == GGML_TYPE_F32;
-    if (!ours || !q8_0 || n < LEAST_ROWS || m % COLUMNS != 0) {
+    const bool computed = a_type == GGML_TYPE_Q8_0 && b_type == GGML_TYPE_Q8_0 && c_type == GGML_TYPE_F32;
+    if (!ours || !computed || n < LEAST_ROWS || m % COLUMNS != 0) {
         return llamafile_sgemm_by_ggml(params, m, n, k, A, lda, B, ldb, C, ldc, a_type, b_type, c_type);
     }
     const int64_t tiles = m / COLUMNS;
     const int64_t from = tiles * params->ith / params->nth * COLUMNS, to = tiles * (params->ith + 1) / params->nth * COLUMNS;
     for (int64_t row = 0; row < n; row += ROWS * GROUPS) {
         const int some = int(n - row < ROWS * GROUPS ? n - row : ROWS * GROUPS);
-        rows_by_columns(k, (const block *) A, lda, (const block *) B + row * ldb, ldb, some, (float *) C + row * ldc, ldc, from, to);
+        rows_by_columns(k, (const q8_0 *) A, lda, (const q8_0 *) B + row * ldb, ldb, some, (float *) C + row * ldc, ldc, from, to);
     }
     return true;
 }

@@ -31,6 +31,13 @@ constexpr int QUADS = BLOCK / 4;           // lanes of four values
 constexpr int GROUPS = 16;                 // groups of rows for which weights are unpacked once
 constexpr int DEPTH = 48;                  // blocks of a column unpacked at once: 27 KB of bytes, a level-1 cache
 
+// ggml's block_q8_0.
+struct q8_0 {
+    uint16_t d;
+    int8_t qs[BLOCK];
+};
+static_assert(sizeof(q8_0) == 34, "ggml's layout");
+
 // ggml's block_q8_0x4: four rows, eight values of each in turn.
 struct activations {
     uint16_t d[ROWS];
