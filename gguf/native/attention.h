@@ -31,6 +31,14 @@ extern "C" void ggml_compute_forward_flash_attn_ext_by_ggml(const struct ggml_co
 namespace attention {
 
 constexpr int WIDTH = 256;     // of a head, at most
+// Exponentials that ggml's function computes at once: what is left it gives to the C library's, which is slower and rounds otherwise,
+// so that a row's result would depend on the rows beside it.
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+constexpr int EXPONENTIALS = 16;
+#else
+constexpr int EXPONENTIALS = 8;
+#endif
+static_assert(KEYS % EXPONENTIALS == 0, "whole vectors of them");
 using tiles::BLOCK;
 using tiles::q8_0;
 
@@ -64,8 +72,13 @@ static inline __m256i pairs(__m256i magnitude, __m256i sign, __m256i key) {
 #endif
 }
 
-// Query times key for `n` keys, unscaled: eight keys and then all rows, so that keys are read from the nearest cache.
-static void products(const group & g, const queries & q, const int32_t * keys, int n, float (*out)[KEYS]) {
+// Query times key for `n` keys, unscaled, and 0 up to `whole`: eight keys and then all rows, so that keys are read from the nearest cache.
+static void products(const group & g, const queries & q, const int32_t * keys, int n, int whole, float (*out)[KEYS]) {
+    for (int first = (n + 7) / 8 * 8; first < whole; first += 8) {
+        for (int r = 0; r < g.rows; r++) {
+            _mm256_storeu_ps(out[r] + first, _mm256_setzero_ps());
+        }
+    }
     for (int first = 0; first < n; first += 8) {
         // Behind the last one it stands once more.
         const char * key[8];
@@ -184,11 +197,11 @@ static void attend(const group & g, const queries & q, float * const * out) {
         if (n == 0) {
             continue;
         }
-        products(g, q, keys, n, score);
-        const int whole = (n + 7) / 8 * 8;  // exponentials are of eight
+        const int whole = (n + EXPONENTIALS - 1) / EXPONENTIALS * EXPONENTIALS;
+        products(g, q, keys, n, whole, score);
         for (int t = 0; t < g.tokens; t++) {
             alignas(32) float bias[KEYS];
-            biases(g, t, keys, n, bias);
+            biases(g, t, keys, n, whole, bias);
             for (int h = 0; h < g.heads; h++) {
                 const int r = t * g.heads + h;
                 const float highest = scale_and_bias(score[r], g.scale, bias, whole, most[r]);

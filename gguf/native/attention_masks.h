@@ -61,9 +61,9 @@ static int visible(const group & g, int64_t & from, int32_t * keys) {
     return n;
 }
 
-// What a token's mask adds to the scores of `n` keys; minus infinity behind them, up to a multiple of eight.
-static inline void biases(const group & g, int token, const int32_t * keys, int n, float * bias) {
-    for (int i = 0; i < n; i += 8) {
+// What a token's mask adds to the scores of `n` keys; minus infinity behind them, up to `whole`.
+static inline void biases(const group & g, int token, const int32_t * keys, int n, int whole, float * bias) {
+    for (int i = 0; i < whole; i += 8) {
         _mm256_store_ps(bias + i, _mm256_set1_ps(-INFINITY));
     }
     const char * mask = g.mask[token];
