@@ -261,19 +261,23 @@ fn exactly(shape: Shape, inputs: &Inputs) -> Vec<f64> {
     out
 }
 
-/// By ggml's processor backend, with our kernel or (`reference`) with its own; and the inputs as they were rounded.
-fn by_ggml(shape: Shape, key_type: sys::ggml_type, seed: u64, reference: bool, threads: i32) -> (Vec<f32>, Inputs) {
+fn drawn(shape: Shape, seed: u64) -> Inputs {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let Shape { width, tokens, heads, cache_heads, streams, keys, .. } = shape;
     let sees: Vec<bool> =
         (0..streams * tokens * keys).map(|i| shape.sees(&mut random, i / keys % tokens, i % keys)).collect();
     let mut numbers = |count: usize| -> Vec<f32> { (0..count).map(|_| normal(&mut random)).collect() };
-    let mut inputs = Inputs {
+    Inputs {
         query: numbers(streams * tokens * heads * width),
         key: numbers(streams * keys * cache_heads * width),
         value: numbers(streams * keys * cache_heads * width),
         sees,
-    };
+    }
+}
+
+/// By ggml's processor backend, with our kernel or (`reference`) with its own; rounds the inputs to the cache's types.
+fn by_ggml(shape: Shape, inputs: &mut Inputs, key_type: sys::ggml_type, reference: bool, threads: i32) -> Vec<f32> {
+    let Shape { width, tokens, heads, cache_heads, streams, keys, .. } = shape;
     let [width, tokens, heads, cache_heads, streams, keys] =
         [width, tokens, heads, cache_heads, streams, keys].map(|size| i64::try_from(size).unwrap());
     let parameters = sys::ggml_init_params { mem_size: 1 << 20, mem_buffer: ptr::null_mut(), no_alloc: true };
@@ -326,7 +330,7 @@ fn by_ggml(shape: Shape, key_type: sys::ggml_type, seed: u64, reference: bool, t
         sys::ggml_backend_buffer_free(buffer);
         sys::ggml_free(context);
         sys::ggml_backend_free(backend);
-        (computed, inputs)
+        computed
     }
 }
 
@@ -361,8 +365,9 @@ fn attention_is_as_near_to_the_exact_one_as_that_of_ggml() {
     .enumerate()
     {
         for kind in [sys::GGML_TYPE_Q8_0, sys::GGML_TYPE_F16] {
-            let (ours, inputs) = by_ggml(shape, kind, index as u64, false, threads);
-            let (ggml, _) = by_ggml(shape, kind, index as u64, true, threads);
+            let mut inputs = drawn(shape, index as u64);
+            let ours = by_ggml(shape, &mut inputs, kind, false, threads);
+            let ggml = by_ggml(shape, &mut inputs, kind, true, threads);
             let exact = exactly(shape, &inputs);
             let far =
                 |found: &[f32]| found.iter().zip(&exact).map(|(&x, y)| (f64::from(x) - y).abs()).fold(0.0, f64::max);
@@ -374,6 +379,31 @@ fn attention_is_as_near_to_the_exact_one_as_that_of_ggml() {
                 far(&ours),
                 far(&ggml)
             );
+        }
+    }
+}
+
+#[test]
+fn attention_of_a_token_is_the_same_whatever_is_computed_beside_it() {
+    const TOKENS: usize = 41;
+    let whole = Shape { width: 64, tokens: TOKENS, heads: 9, cache_heads: 3, streams: 1, keys: 70, seen: Seen::Before };
+    for kind in [sys::GGML_TYPE_Q8_0, sys::GGML_TYPE_F16] {
+        let mut inputs = drawn(whole, 5);
+        let together = by_ggml(whole, &mut inputs, kind, false, 2);
+        for piece in [1, 2, 3, 4, 7, 16] {
+            let mut apart = Vec::new();
+            for from in (0..TOKENS).step_by(piece) {
+                let tokens = piece.min(TOKENS - from);
+                let part = |all: &[f32]| all[from * all.len() / TOKENS..(from + tokens) * all.len() / TOKENS].to_vec();
+                let mut some = Inputs {
+                    query: part(&inputs.query),
+                    key: inputs.key.clone(),
+                    value: inputs.value.clone(),
+                    sees: inputs.sees[from * whole.keys..(from + tokens) * whole.keys].to_vec(),
+                };
+                apart.extend(by_ggml(Shape { tokens, ..whole }, &mut some, kind, false, 1));
+            }
+            assert!(together == apart, "keys of type {kind}, {piece} tokens at a time");
         }
     }
 }
