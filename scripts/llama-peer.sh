@@ -28,6 +28,7 @@ if [[ ! -x $folder/bin/llama-server || ! -x $folder/bin/llama-batched-bench ]]; 
     cmake -S "$folder/source/llama.cpp" -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DGGML_OPENMP=ON \
         -DBUILD_SHARED_LIBS=OFF -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_OPENSSL=OFF \
         -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF \
+        -DCMAKE_PROJECT_INCLUDE="$root/gguf/native/llama.cmake" -DAI_FRIEND_PEER=ON \
         >"$folder/cmake.log" 2>&1 || fail "CMake could not configure llama.cpp" "See $folder/cmake.log."
     cmake --build "$folder" --target llama-server llama-batched-bench >"$folder/build.log" 2>&1 ||
         fail "llama.cpp did not build" "See the end of $folder/build.log."

@@ -17,6 +17,11 @@ endmacro()
 # processor with AMX the process then dies at its first matrix product. The header loads all 64.
 put_before(amx/mmq.cpp amx_tile_config.h)
 
+# The peers of the benchmarks are llama.cpp's own but for that (scripts/llama-peer.sh).
+if(AI_FRIEND_PEER)
+    return()
+endif()
+
 # Faster forms of what a processor spends most of its time with. Each defines a function of ggml's under its own name, and then
 # renames ggml's, which it calls for what it does not do itself, and which the variable AI_FRIEND_KERNELS=ggml brings back.
 put_before(arch/x86/repack.cpp q4_0_gemm.h)
