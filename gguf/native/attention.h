@@ -31,8 +31,8 @@ extern "C" void ggml_compute_forward_flash_attn_ext_by_ggml(const struct ggml_co
 namespace attention {
 
 constexpr int WIDTH = 256;     // of a head, at most
-// Exponentials that ggml's function computes at once: what is left it gives to the C library's, which is slower and rounds otherwise,
-// so that a row's result would depend on the rows beside it.
+// Exponentials that ggml's function computes at once: what is left it gives to the C library's, which rounds otherwise, so that a
+// row's result would depend on the rows beside it.
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 constexpr int EXPONENTIALS = 16;
 #else

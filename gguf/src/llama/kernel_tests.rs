@@ -261,6 +261,7 @@ fn exactly(shape: Shape, inputs: &Inputs) -> Vec<f64> {
     out
 }
 
+/// Inputs of that shape; who sees what is drawn, too.
 fn drawn(shape: Shape, seed: u64) -> Inputs {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let Shape { width, tokens, heads, cache_heads, streams, keys, .. } = shape;
