@@ -237,6 +237,18 @@ static void attend(const group & g, const queries & q, float * const * out) {
     }
 }
 
+// Whether all of these rows are numbers.
+static bool finite(float * const * rows, int n, int width) {
+    __m256 zero = _mm256_setzero_ps();
+    for (int r = 0; r < n; r++) {
+        for (int c = 0; c < width; c += 8) {
+            const __m256 values = _mm256_loadu_ps(rows[r] + c);
+            zero = _mm256_or_ps(zero, _mm256_sub_ps(values, values));
+        }
+    }
+    return _mm256_movemask_ps(_mm256_cmp_ps(zero, zero, _CMP_UNORD_Q)) == 0;
+}
+
 static void take_query(const group & g, queries & q, int row, const float * from) {
     memcpy(q.f[row], from, g.width * sizeof(float));
     if (!g.quantised) {
@@ -296,8 +308,8 @@ static void compute(const struct ggml_compute_params * params, ggml_tensor * dst
         const int all = int(n_tokens - first < together ? n_tokens - first : together);
         g.k = (const char *) k->data + head * k->nb[2] + stream * k->nb[3];
         g.v = (const char *) v->data + head * v->nb[2] + stream * v->nb[3];
+        float * out[ROWS];
         const auto go = [&](int64_t token, int tokens) {
-            float * out[ROWS];
             g.tokens = tokens;
             g.rows = tokens * g.heads;
             for (int t = 0; t < tokens; t++) {
@@ -318,9 +330,14 @@ static void compute(const struct ggml_compute_params * params, ggml_tensor * dst
             g.tokens = tokens;
         };
         masks(first, all);
-        if (alike(g)) {
+        bool together_well = alike(g);
+        if (together_well) {
             go(first, all);
-        } else {
+            // A key that only the others see counts nothing, but nothing times infinity is no number: one conversation gone wrong
+            // must not spoil those that went through the cache with it.
+            together_well = all == 1 || finite(out, g.rows, g.value_width);
+        }
+        if (!together_well) {
             for (int t = 0; t < all; t++) {
                 masks(first + t, 1);
                 go(first + t, 1);

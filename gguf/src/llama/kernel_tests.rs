@@ -198,6 +198,8 @@ enum Seen {
     Before,
     /// One pool for all: each token its own conversation.
     Own,
+    /// The same, behind so many that all see.
+    Shared(usize),
     /// Any; every fifth token none at all, like a row of padding.
     Some,
 }
@@ -218,6 +220,7 @@ impl Shape {
         match self.seen {
             Seen::Before => key + self.tokens + 5 <= self.keys + token,
             Seen::Own => key % self.tokens == token && key + 3 < self.keys,
+            Seen::Shared(prefix) => key < prefix || key % self.tokens == token,
             Seen::Some => random.random_range(0..3) == 0 && token % 5 != 4,
         }
     }
@@ -406,5 +409,22 @@ fn attention_of_a_token_is_the_same_whatever_is_computed_beside_it() {
             }
             assert!(together == apart, "keys of type {kind}, {piece} tokens at a time");
         }
+    }
+}
+
+#[test]
+fn a_conversation_gone_wrong_spoils_no_other_that_goes_through_the_cache_with_it() {
+    let shape =
+        Shape { width: 64, tokens: 2, heads: 9, cache_heads: 3, streams: 1, keys: 260, seen: Seen::Shared(200) };
+    for kind in [sys::GGML_TYPE_Q8_0, sys::GGML_TYPE_F16] {
+        let mut inputs = drawn(shape, 6);
+        let well = by_ggml(shape, &mut inputs, kind, false, 1);
+        // More than a half can hold, in a key that the second alone sees.
+        inputs.value[201 * shape.cache_heads * shape.width..][..shape.width * shape.cache_heads].fill(1e6);
+        let wrong = by_ggml(shape, &mut inputs, kind, false, 1);
+        let (first, second) = wrong.split_at(wrong.len() / 2);
+        assert!(second.iter().any(|value| !value.is_finite()), "nothing went wrong");
+        let worst = first.iter().zip(&well).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max);
+        assert!(first.iter().all(|value| value.is_finite()) && worst < 1e-5, "keys of type {kind}: {worst}");
     }
 }
