@@ -12,6 +12,7 @@ mod fit;
 pub mod host_cache;
 pub mod hub;
 pub mod lanes;
+mod line;
 #[cfg(feature = "llama")]
 pub mod llama;
 pub mod mailbox;

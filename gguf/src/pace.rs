@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::line::Line;
+
 /// How long steps take, learnt while they are made, and the prompts that the inter-token target allows.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -31,6 +33,8 @@ pub struct Pace {
 pub struct Piece {
     /// Tokens that it had when it came.
     pub whole: usize,
+    /// And those that are left.
+    pub rest: usize,
     /// Seconds that each token of its last piece took, if there was one: towards the end of a long prompt each attends to all
     /// before it, and takes several times what the average does.
     pub each: Option<f64>,
@@ -135,6 +139,7 @@ impl Pace {
         let is_long = piece.whole > few;
         let (seconds, least) = if is_long { (whole.min(gentle), LEAST_GENTLE) } else { (whole, LEAST_PREFILL) };
         let tokens = self.tokens((seconds - self.spent).max(0.0), piece, careful);
+        let tokens = if is_long { gentle_end(tokens, piece.rest) } else { tokens };
         // The first piece is made however long it takes; one more only within the time that is left.
         if self.has_begun() { tokens } else { tokens.max(least).min(self.most) }
     }
@@ -147,7 +152,8 @@ impl Pace {
     /// Prompt tokens that take so many seconds, at most `most`.
     fn tokens(&self, seconds: f64, piece: Piece, most: usize) -> usize {
         let tokens = if let Some(each) = piece.each {
-            seconds / each.max(1e-9)
+            // Rounded, or where a pass takes nearly all of the time a piece of a few tokens would never grow.
+            (seconds / each.max(1e-9)).round()
         } else if self.prompts.knows() {
             // However cheap they seem, what a token costs in all steps bounds it.
             let most = self.steps.slope().map_or(f64::INFINITY, |token| seconds / (token * CHEAPEST).max(1e-9));
@@ -174,67 +180,16 @@ impl Pace {
     }
 }
 
-/// Seconds of a step as a straight line over its tokens: least squares with older steps counting less, drawn towards
-/// proportion where all steps have been of one size.
-#[derive(Clone, Copy, Debug, Default)]
-struct Line {
-    weight: f64,
-    tokens: f64,
-    seconds: f64,
-    squares: f64,
-    products: f64,
-}
-
-impl Line {
-    /// What an older step counts after each new one.
-    const FADING: f64 = 0.97;
-    /// How strongly it is drawn to proportion, against a variance of the squared mean.
-    const PROPORTION: f64 = 0.02;
-    /// Steps that it must have seen.
-    const ENOUGH: f64 = 2.0;
-    /// The slope is at least this share of proportion: no odd measurement makes tokens free.
-    const LEAST: f64 = 0.1;
-
-    fn add(&mut self, tokens: f64, seconds: f64) {
-        for (sum, new) in [
-            (&mut self.weight, 1.0),
-            (&mut self.tokens, tokens),
-            (&mut self.seconds, seconds),
-            (&mut self.squares, tokens * tokens),
-            (&mut self.products, tokens * seconds),
-        ] {
-            *sum = *sum * Self::FADING + new;
-        }
-    }
-
-    /// Seconds that one token more adds; none before the first step.
-    fn slope(&self) -> Option<f64> {
-        if self.weight <= 0.0 || self.tokens <= 0.0 {
-            return None;
-        }
-        let (tokens, seconds) = (self.tokens / self.weight, self.seconds / self.weight);
-        let proportion = seconds / tokens;
-        let pull = Self::PROPORTION * tokens * tokens;
-        let variance = (self.squares / self.weight - tokens * tokens).max(0.0);
-        let covariance = self.products / self.weight - tokens * seconds;
-        Some(((covariance + pull * proportion) / (variance + pull)).clamp(proportion * Self::LEAST, proportion))
-    }
-
-    /// Whether it goes through more than a step or two.
-    fn knows(&self) -> bool {
-        self.weight >= Self::ENOUGH && self.tokens > 0.0
-    }
-
-    /// Seconds of a step of so many tokens.
-    fn seconds(&self, tokens: f64) -> f64 {
-        let Some(slope) = self.slope() else { return 0.0 };
-        (self.seconds / self.weight + slope * (tokens - self.tokens / self.weight)).max(0.0)
-    }
-
-    /// Tokens of a step of so many seconds.
-    fn tokens(&self, seconds: f64) -> f64 {
-        let Some(slope) = self.slope() else { return 0.0 };
-        self.tokens / self.weight + (seconds - self.seconds / self.weight) / slope.max(1e-9)
+/// Of so many tokens that a piece may have, what leaves the last piece of the prompt half as long: the gap in which it is computed
+/// also has the first step in which everybody waits for what attends to all of the prompt.
+fn gentle_end(tokens: usize, rest: usize) -> usize {
+    let half = tokens.div_ceil(2);
+    if rest <= half {
+        rest
+    } else if rest <= tokens {
+        rest.div_ceil(2)
+    } else {
+        tokens.min(rest - half)
     }
 }
 
@@ -244,8 +199,8 @@ mod tests {
 
     use super::*;
 
-    const SHORT: Piece = Piece { whole: 99, each: None };
-    const LONG: Piece = Piece { whole: 1500, each: None };
+    const SHORT: Piece = Piece { whole: 99, rest: 99, each: None };
+    const LONG: Piece = Piece { whole: 1500, rest: 1500, each: None };
 
     /// 24 ms and 0.75 ms a token.
     fn takes(tokens: usize) -> Duration {
@@ -273,7 +228,7 @@ mod tests {
         assert_eq!(Pace::new(Duration::from_millis(100), 512).prefill(0, 1, LONG), 512);
         let pace = learnt(250);
         // 220 ms beside the 30 of decoding.
-        let whole = pace.prefill(8, 1, Piece { whole: 400, each: None });
+        let whole = pace.prefill(8, 1, Piece { whole: 400, rest: 400, each: None });
         assert!((250..270).contains(&whole), "{whole}");
         // Decoding 8 takes 30 ms; a fifth more is 36 ms.
         let gentle = pace.prefill(8, 1, LONG);
@@ -295,7 +250,7 @@ mod tests {
         }
         let given = pace.prefill(8, 1, LONG);
         assert!(given > 0 && fast(given) < 2 * fast(8), "{given}");
-        assert_eq!(pace.prefill(8, 1, Piece { whole: 400, each: None }), 400);
+        assert_eq!(pace.prefill(8, 1, Piece { whole: 400, rest: 400, each: None }), 400);
     }
 
     #[test]
@@ -340,6 +295,27 @@ mod tests {
         let dear = pace.prefill(8, 1, Piece { each: Some(0.005), ..LONG });
         assert!((6..=7).contains(&dear), "{dear}: 36 ms, 5 for each");
         assert_eq!(pace.prefill(8, 1, Piece { each: Some(9.0), ..LONG }), LEAST_GENTLE);
+        // 36 ms, of which a pass takes 29.5 and each token 0.1.
+        let mut given = LEAST_GENTLE;
+        for _ in 0..20 {
+            given = pace.prefill(8, 1, Piece { each: Some(0.0295 / given as f64 + 0.0001), ..LONG });
+        }
+        assert!(given > 40, "{given}: it grows");
+    }
+
+    #[test]
+    fn the_last_piece_of_a_long_prompt_is_half_as_long() {
+        let pace = learnt(250);
+        let piece = |rest| pace.prefill(8, 1, Piece { rest, each: Some(0.001), ..LONG });
+        let usual = piece(1000);
+        let mut rest = 10 * usual + 3;
+        let mut pieces = Vec::new();
+        while rest > 0 {
+            pieces.push(piece(rest));
+            rest -= pieces.last().unwrap();
+        }
+        assert!(usual > 30 && pieces.len() == 11, "{pieces:?}");
+        assert!(pieces[..9].iter().all(|given| *given == usual) && pieces[10] <= usual.div_ceil(2), "{pieces:?}");
     }
 
     #[test]
@@ -397,7 +373,7 @@ mod tests {
         for _ in 0..8 {
             let mut prompts = Duration::ZERO;
             loop {
-                let tokens = pace.prefill(30, 4, Piece { whole: 60, each: None });
+                let tokens = pace.prefill(30, 4, Piece { whole: 60, rest: 60, each: None });
                 if tokens == 0 {
                     break;
                 }
@@ -433,7 +409,7 @@ mod tests {
                     pace.decoded(rows, elapsed);
                 }
             }
-            let given = pace.prefill(rows, waiting, Piece { whole, each });
+            let given = pace.prefill(rows, waiting, Piece { whole, rest: whole, each });
             prop_assert!(given <= 64 && (pace.has_begun() || given >= LEAST_GENTLE));
         }
     }

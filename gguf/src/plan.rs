@@ -107,7 +107,8 @@ impl<B: Backend> Batcher<B> {
         order.truncate(self.settings.prompts);
         let Some(first) = order.first().map(|index| &work[*index]) else { return Vec::new() };
         let room = self.batch.room();
-        let budget = self.pace.prefill(rows, waiting, Piece { whole: first.whole, each: first.each }).min(room);
+        let piece = Piece { whole: first.whole, rest: first.tokens.len(), each: first.each };
+        let budget = self.pace.prefill(rows, waiting, piece).min(room);
         let small_rest = if first.each.is_some() { 0 } else { SMALL_REST };
         let given = chunks(&remaining, &order, budget, room, small_rest);
         let worth = |index: &usize| given[*index] >= remaining[*index].min(WORTH_A_STEP);
