@@ -19,6 +19,10 @@ use crate::wording::same_words;
 /// Fewest tokens beside its prefix for which a conversation is kept in ordinary memory.
 const WORTH_SAVING: usize = 8;
 
+/// Tokens of prompts that are made of texts between two steps, about, while somebody waits for the next token: a millisecond is
+/// a few hundred, and what is copied back from ordinary memory takes no less.
+const MOST_FITTED: usize = 2048;
+
 /// A request without a slot.
 pub(crate) struct Waiting {
     pub(crate) job: Job,
@@ -54,7 +58,9 @@ impl<B: Backend> Batcher<B> {
     /// room is waited for: nobody passes it, so nobody starves.
     pub(crate) fn admit(&mut self, now: Instant) {
         let begun = *self.begun.get_or_insert(now);
-        while self.active.len() < self.settings.slots {
+        let decodes = |active: &Active| matches!(active.phase, Phase::Decode { .. });
+        let mut left = if self.active.iter().any(decodes) { MOST_FITTED } else { usize::MAX };
+        while self.active.len() < self.settings.slots && left > 0 {
             let rank = |waiting: &Waiting| {
                 let until = waiting.deadline.saturating_duration_since(begun);
                 rank(until, self.served.of(waiting.job.request.owner), waiting.job.reply.id)
@@ -68,8 +74,14 @@ impl<B: Backend> Batcher<B> {
                     let anchor = self.lanes.first_turn(request.owner).or_else(|| self.host.first_turn(request.owner));
                     let new_tokens = request.max_new_tokens as usize;
                     match fit(&self.backend, &request.prompt, new_tokens, self.limits.context, anchor) {
-                        Ok(fitted) => fitted,
+                        Ok(fitted) => {
+                            left = left.saturating_sub(fitted.tokens.len());
+                            fitted
+                        }
                         Err(error) => {
+                            if let GenerateError::PromptTooLong { needed, .. } = error {
+                                left = left.saturating_sub(needed);
+                            }
                             waiting.job.reply.finish(Err(error));
                             continue;
                         }

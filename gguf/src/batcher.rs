@@ -12,7 +12,7 @@ use crate::admission::Waiting;
 use crate::backend::{Backend, Batch, DecodeError, LaneId, Limits, Token};
 use crate::host_cache::HostCache;
 use crate::lanes::Lanes;
-use crate::mailbox::Job;
+use crate::mailbox::{Job, Outlook};
 use crate::pace::Pace;
 use crate::plan::{Part, Whose};
 use crate::request::{EngineStatus, GenerateError, OwnerId};
@@ -39,7 +39,7 @@ pub struct Batcher<B: Backend> {
     pub(crate) begun: Option<Instant>,
     /// Newcomers whose prompts were finished since the last step that decoded.
     pub(crate) newcomers: usize,
-    wait_each: Duration,
+    outlook: Outlook,
 }
 
 /// What can be set of a [`Batcher`].
@@ -121,7 +121,7 @@ impl<B: Backend> Batcher<B> {
             beginnings: 0,
             begun: None,
             newcomers: 0,
-            wait_each: Duration::ZERO,
+            outlook: Outlook::default(),
             backend,
         }
     }
@@ -168,14 +168,20 @@ impl<B: Backend> Batcher<B> {
         }
     }
 
+    /// What a newcomer has to expect.
+    pub fn outlook(&self, now: Instant) -> Outlook {
+        Outlook { wait_each: self.wait_each(now), ..self.outlook }
+    }
+
     /// How long each waiting request adds to a newcomer's wait, about: as learnt, or while no answer has ended yet, by what the oldest
     /// has taken so far. Never zero where somebody waits.
-    pub fn wait_each(&self, now: Instant) -> Duration {
+    fn wait_each(&self, now: Instant) -> Duration {
         let shown = || {
             let ages = self.active.iter().map(|active| now.saturating_duration_since(active.sequence.admitted));
             ages.max().unwrap_or_default() / u32::try_from(self.active.len().max(1)).unwrap_or(u32::MAX)
         };
-        let each = if self.wait_each.is_zero() { shown() } else { self.wait_each };
+        let learnt = self.outlook.wait_each;
+        let each = if learnt.is_zero() { shown() } else { learnt };
         each.max(if self.waiting.is_empty() { Duration::ZERO } else { Duration::from_millis(1) })
     }
 
@@ -358,7 +364,11 @@ impl<B: Backend> Batcher<B> {
     fn learn_wait(&mut self, service: Duration) {
         let at_once = if self.waiting.is_empty() { self.settings.slots } else { self.active.len() + 1 };
         let each = service / u32::try_from(at_once).unwrap_or(u32::MAX);
-        self.wait_each = if self.wait_each.is_zero() { each } else { (self.wait_each * 7 + each) / 8 };
+        let learn = |known: &mut Duration, new: Duration| {
+            *known = if known.is_zero() { new } else { (*known * 7 + new) / 8 };
+        };
+        learn(&mut self.outlook.wait_each, each);
+        learn(&mut self.outlook.answer, service);
     }
 
     /// A batch failed. Where room was missing and some can be made, the next step tries again; else its requests fail,

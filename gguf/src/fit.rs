@@ -18,13 +18,17 @@ pub struct Fitted {
     pub prefix: Arc<[Token]>,
     /// Old turns left out.
     pub dropped_turns: usize,
-    /// Hash of the oldest turn kept and the one after it.
+    /// Hash of the oldest turns kept.
     pub first_turn: u64,
 }
 
 /// Of four parts of the turns that were given, a conversation's lane may begin behind so many, where it would not be cut behind more
 /// anyway: somebody may say "ok" twice, and nearly nothing would be left.
 const LATEST_BEGINNING: usize = 3;
+
+/// Turns by which a lane's beginning is known again. Two were not enough: who says "hi" and is greeted with the same words once more
+/// would have lost all that was said before.
+const TELLING_TURNS: usize = 4;
 
 /// Characters of a line at most, with the blanks behind it. Where llama.cpp has no splitter of its own for a tokenizer it splits
 /// texts with `std::regex`, whose matches do not go on behind a line's end, and which recurses for each of their characters: by
@@ -79,10 +83,14 @@ pub fn fit(
         needed -= turns[cut - fits_from].len();
         cut += 1;
     }
-    let is_anchor = |turns: &[Vec<Piece>]| Some(hash(turns)) == anchor;
-    // Of a lane that was left the newest turn alone, the anchor is that turn's.
-    let alone = |index: usize| fits_from > 0 && index <= cut && is_anchor(&prompt.turns[index..=index]);
-    let lane_begins = |index: &usize| is_anchor(&prompt.turns[*index..]) || alone(*index);
+    // Of a lane that was left fewer turns than tell its beginning, the anchor is that of those few; of one turn alone, which is often
+    // said again, it counts only where the prompt must be cut anyway.
+    let is_anchor = |index: usize, turns: usize| {
+        let alone = turns == 1;
+        (!alone || fits_from > 0 && index <= cut)
+            && prompt.turns.get(index..index + turns).is_some_and(|turns| Some(hash(turns)) == anchor)
+    };
+    let lane_begins = |index: &usize| (1..=TELLING_TURNS).any(|turns| is_anchor(*index, turns));
     let may_begin = |index: &usize| *index <= cut || index * 4 <= all * LATEST_BEGINNING;
     let first = (fits_from..all).take_while(may_begin).find(lane_begins).unwrap_or(cut);
     turns.drain(..first - fits_from);
@@ -94,7 +102,7 @@ pub fn fit(
     if tokens.is_empty() {
         return Err(GenerateError::Invalid("the prompt is empty".into()));
     }
-    let first_turn = hash(&prompt.turns[first..]);
+    let first_turn = hash(&prompt.turns[first..all.min(first + TELLING_TURNS)]);
     Ok(Fitted { tokens, prefix: prefix.into(), dropped_turns: first, first_turn })
 }
 
@@ -150,10 +158,9 @@ fn longest_line(text: &str) -> usize {
     longest
 }
 
-/// Of two turns, the friend's among them: one alone is often said again.
 fn hash(turns: &[Vec<Piece>]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    turns[..turns.len().min(2)].hash(&mut hasher);
+    turns.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -241,6 +248,14 @@ mod tests {
         let backend = ScriptedBackend::default();
         let held = fit(&backend, &prompt(&["ok.", "fine.", "hm."]), 10, 100, None).unwrap();
         let later = prompt(&["zero.", "one.", "ok.", "three.", "four.", "five.", "six.", "ok.", "fine."]);
+        assert_eq!(fit(&backend, &later, 10, 100, Some(held.first_turn)).unwrap().dropped_turns, 0);
+    }
+
+    #[test]
+    fn a_greeting_that_was_said_twice_does_not_cost_the_history_either() {
+        let backend = ScriptedBackend::default();
+        let held = fit(&backend, &prompt(&["hi.", "hey.", "a.", "b.", "c."]), 10, 100, None).unwrap();
+        let later = prompt(&["b.", "c.", "d.", "hi.", "hey.", "f.", "g.", "h.", "i."]);
         assert_eq!(fit(&backend, &later, 10, 100, Some(held.first_turn)).unwrap().dropped_turns, 0);
     }
 

@@ -24,10 +24,19 @@ struct State {
     /// Taken by the engine, not yet given a slot.
     waiting: usize,
     status: EngineStatus,
-    wait_each: Duration,
+    outlook: Outlook,
     next_id: u64,
     stopping: bool,
     stopped: bool,
+}
+
+/// What a newcomer has to expect, as learnt from those before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outlook {
+    /// What each waiting request adds to the wait for a slot, about.
+    pub wait_each: Duration,
+    /// From a slot to the end of the answer; zero before the first has ended.
+    pub answer: Duration,
 }
 
 #[derive(Debug)]
@@ -94,9 +103,12 @@ impl Mailbox {
             return Err(SubmitError::Busy);
         }
         let queued = state.jobs.len() + state.waiting;
-        let behind = |requests: usize| state.wait_each.saturating_mul(u32::try_from(requests).unwrap_or(u32::MAX));
+        let Outlook { wait_each, answer } = state.outlook;
+        let behind = |requests: usize| wait_each.saturating_mul(u32::try_from(requests).unwrap_or(u32::MAX));
         let wait = behind(queued);
-        if queued >= self.capacity {
+        // Accepted although it cannot end in time, it would take a slot and give no answer; and so would all behind it.
+        let too_late = queued > 0 && wait + answer > request.time_limit;
+        if queued >= self.capacity || too_late {
             let wait = behind(queued + 1);
             return Err(SubmitError::Overloaded { queued, wait });
         }
@@ -159,10 +171,10 @@ impl Mailbox {
         Taken { jobs, forget: state.forget.drain().collect(), stop: state.stopping }
     }
 
-    /// Publishes the engine's gauges: `waiting` requests have no slot, a newcomer waits about `wait_each` for each.
-    pub fn publish(&self, status: EngineStatus, waiting: usize, wait_each: Duration) {
+    /// Publishes the engine's gauges: `waiting` requests have no slot, and what a newcomer has to expect.
+    pub fn publish(&self, status: EngineStatus, waiting: usize, outlook: Outlook) {
         let mut state = self.lock();
-        (state.status, state.waiting, state.wait_each) = (status, waiting, wait_each);
+        (state.status, state.waiting, state.outlook) = (status, waiting, outlook);
     }
 
     fn release(&self, owner: OwnerId, id: u64) {
@@ -223,7 +235,7 @@ mod tests {
             min_new_tokens: 0,
             max_new_tokens: 4,
             seed: 0,
-            time_limit: Duration::from_secs(1),
+            time_limit: Duration::from_secs(60),
         }
     }
 
@@ -234,11 +246,28 @@ mod tests {
         let _one = mailbox.submit(request(1), now).unwrap();
         assert_eq!(mailbox.take(false).jobs.len(), 1, "still counted while the engine has it waiting");
         let _two = mailbox.submit(request(2), now).unwrap();
-        mailbox.publish(EngineStatus::default(), 1, Duration::from_secs(2));
+        let outlook = Outlook { wait_each: Duration::from_secs(2), ..Outlook::default() };
+        mailbox.publish(EngineStatus::default(), 1, outlook);
         let refused = mailbox.submit(request(3), now).unwrap_err();
         assert_eq!(refused, SubmitError::Overloaded { queued: 2, wait: Duration::from_secs(6) });
-        mailbox.publish(EngineStatus::default(), 0, Duration::from_secs(2));
+        mailbox.publish(EngineStatus::default(), 0, outlook);
         assert_eq!(mailbox.submit(request(3), now).unwrap().wait, Duration::from_secs(2), "behind the second");
+    }
+
+    #[test]
+    fn who_could_not_be_answered_in_time_is_refused_before_he_waits() {
+        let mailbox = Mailbox::new(99);
+        let now = Instant::now();
+        let seconds = Duration::from_secs;
+        let outlook = Outlook { wait_each: seconds(5), answer: seconds(30) };
+        mailbox.publish(EngineStatus::default(), 6, outlook);
+        let _in_time = mailbox.submit(request(1), now).unwrap();
+        let refused = mailbox.submit(request(2), now).unwrap_err();
+        assert_eq!(refused, SubmitError::Overloaded { queued: 7, wait: seconds(40) });
+        mailbox.publish(EngineStatus::default(), 0, Outlook { answer: seconds(900), ..outlook });
+        drop(mailbox.take(false));
+        mailbox.publish(EngineStatus::default(), 0, Outlook { answer: seconds(900), ..outlook });
+        mailbox.submit(request(3), now).expect("where nobody waits it is tried, however slow the machine is");
     }
 
     #[test]

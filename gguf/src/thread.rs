@@ -114,7 +114,7 @@ impl Serving {
             }
             batcher.step(Instant::now());
             let status = batcher.status();
-            self.mailbox.publish(status, status.queued, batcher.wait_each(Instant::now()));
+            self.mailbox.publish(status, status.queued, batcher.outlook(Instant::now()));
         }
     }
 }

@@ -160,7 +160,7 @@ impl Run {
         let step = self.batcher.step(self.now);
         self.now += step.elapsed + Duration::from_micros(10);
         let status = self.batcher.status();
-        self.mailbox.publish(status, status.queued, self.batcher.wait_each(self.now));
+        self.mailbox.publish(status, status.queued, self.batcher.outlook(self.now));
         for pending in &mut self.pending {
             while let Ok(piece) = pending.ticket.text.try_recv() {
                 pending.shown.push_str(&piece);

@@ -102,7 +102,7 @@ fn play(options: &Options, users: usize, seed: u64) -> Result<Seen, Box<dyn std:
         now += step.elapsed + BETWEEN;
         prompt_tokens += step.prefill;
         let status = batcher.status();
-        mailbox.publish(status, status.queued, batcher.wait_each(now));
+        mailbox.publish(status, status.queued, batcher.outlook(now));
         for person in &mut people {
             let Some(waits) = &mut person.waits else { continue };
             if std::iter::from_fn(|| waits.ticket.text.try_recv().ok()).count() > 0 {

@@ -98,7 +98,7 @@ pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::
             }
         }
         let status = batcher.status();
-        mailbox.publish(status, status.queued, batcher.wait_each(Instant::now()));
+        mailbox.publish(status, status.queued, batcher.outlook(Instant::now()));
         open.retain_mut(|(owner, ticket)| {
             while ticket.text.try_recv().is_ok() {}
             let Ok(outcome) = ticket.done.try_recv() else { return true };

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use llama_cpp_sys_2 as sys;
 
-use crate::convert::format::{GgmlType, GgufFile, TensorRecord, partial_path, publish};
+use crate::convert::format::{GgmlType, GgufFile, TensorRecord, partial_path, publish, refuse_place};
 use crate::convert::{ConvertError, Importance, Progress, QuantType, Summary, preflight};
 
 /// What to quantise.
@@ -43,9 +43,7 @@ const BUFFER_BYTES: usize = 512 << 20;
 pub fn quantize(options: &QuantizeOptions, progress: &mut dyn Progress) -> Result<Summary, ConvertError> {
     let input = preflight(&options.input)?;
     refuse_loss(&input, options)?;
-    if options.output.is_dir() {
-        return Err(ConvertError::Unsupported(format!("{} is a directory; name a file", options.output.display())));
-    }
+    refuse_place(&options.output)?;
     if let (Ok(from), Ok(to)) = (options.input.canonicalize(), options.output.canonicalize())
         && from == to
     {

@@ -55,7 +55,7 @@ impl Bench {
         self.steps.push(step);
         self.batcher.check().expect("lanes are conserved");
         let status = self.batcher.status();
-        self.mailbox.publish(status, status.queued, self.batcher.wait_each(self.now));
+        self.mailbox.publish(status, status.queued, self.batcher.outlook(self.now));
         step
     }
 

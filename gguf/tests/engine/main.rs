@@ -261,6 +261,36 @@ fn overload_is_a_value_with_an_estimated_wait() {
 }
 
 #[test]
+fn under_more_requests_than_can_be_answered_in_time_those_accepted_are_answered() {
+    let endless = ScriptedBackend::default().with_script(|_| u32::from(b'a'));
+    let mut bench = Bench::with(endless, 1);
+    bench.answer(request(0, "p.", &["x"]));
+    let begun = bench.now;
+    bench.answer(request(0, "p.", &["y"]));
+    let time_limit = (bench.now - begun) * 5;
+    let mut accepted = Vec::new();
+    let mut refused = 0;
+    for owner in 1..400 {
+        match bench.mailbox.submit(Request { time_limit, ..request(owner, "p.", &["x"]) }, bench.now) {
+            Ok(ticket) => accepted.push(ticket),
+            Err(error) => {
+                assert!(matches!(error, SubmitError::Overloaded { .. }), "{error}");
+                refused += 1;
+            }
+        }
+        // Four come in the time of one answer.
+        for _ in 0..5 {
+            bench.step();
+        }
+    }
+    bench.run();
+    let answers = accepted.iter_mut().map(|ticket| ticket.done.try_recv());
+    let answered = answers.filter(|outcome| matches!(outcome, Ok(Ok(_)))).count();
+    assert!(refused > 200 && accepted.len() > 60, "{refused} refused, {} accepted", accepted.len());
+    assert!(answered * 10 >= accepted.len() * 9, "{answered} of {} accepted were answered", accepted.len());
+}
+
+#[test]
 fn who_waits_is_told_of_it_before_any_answer_has_ended() {
     let endless = ScriptedBackend::default().with_script(|_| u32::from(b'a'));
     let mut bench = Bench::with(endless, 1);

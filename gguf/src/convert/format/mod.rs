@@ -10,9 +10,9 @@ mod writer;
 pub(crate) use reader::parse_header;
 pub use reader::{GgufFile, TensorRecord};
 pub use value::{GgmlType, MetaArray, MetaValue, Metadata};
-#[cfg(feature = "llama")]
-pub(crate) use writer::publish;
 pub use writer::{GgufWriter, TensorPlan, partial_path};
+#[cfg(feature = "llama")]
+pub(crate) use writer::{publish, refuse_place};
 
 /// Every tensor's data begins at a multiple of this many bytes.
 pub const ALIGNMENT: u64 = 32;

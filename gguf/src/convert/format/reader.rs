@@ -105,7 +105,7 @@ impl<R: Read> Header<R> {
             return Err(self.blame.error("it is empty; the download or copy did not finish"));
         }
         if self.array::<4>()? != MAGIC {
-            return Err(self.blame.error("it does not begin with `GGUF`"));
+            return Err(self.blame.error("it does not begin with `GGUF`; a web page or a pointer of Git LFS may have been saved in its place: fetch it again"));
         }
         let version = self.u32()?;
         if !(2..=3).contains(&version) {
@@ -172,7 +172,11 @@ impl<R: Read> Header<R> {
         };
         match count.checked_mul(least) {
             Some(bytes) if bytes <= self.left => {}
-            _ => return Err(self.blame.error(format!("an array declares {count} elements, more than the file holds"))),
+            _ => {
+                return Err(self.blame.error(format!(
+                    "an array declares {count} elements, more than the file holds; it may be cut short: fetch it again"
+                )));
+            }
         }
         Ok(match code {
             CODE_TEXT => MetaArray::Text((0..count).map(|_| self.text()).collect::<Result<_, _>>()?),

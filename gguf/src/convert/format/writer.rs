@@ -49,10 +49,7 @@ impl GgufWriter {
     pub fn create(target: &Path, metadata: &Metadata, tensors: &[TensorPlan]) -> Result<Self, ConvertError> {
         let (header, sizes) = header(metadata, tensors)?;
         let partial = partial_path(target);
-        if target.is_dir() {
-            let reason = std::io::Error::other("it is a directory; name a file");
-            return Err(ConvertError::io("write", target)(reason));
-        }
+        refuse_place(target)?;
         let file = File::create(&partial).map_err(ConvertError::io("create", &partial))?;
         let mut writer = Self {
             out: BufWriter::with_capacity(1 << 20, file),
@@ -150,6 +147,17 @@ pub fn partial_path(target: &Path) -> PathBuf {
     name.into()
 }
 
+/// Refuses what a rename would put a file in place of: a folder, and a device or pipe, which others need as it is.
+pub(crate) fn refuse_place(target: &Path) -> Result<(), ConvertError> {
+    match fs::metadata(target) {
+        Ok(about) if !about.is_file() => {
+            let what = if about.is_dir() { "a directory" } else { "no file, but a device or a pipe" };
+            Err(ConvertError::io("write", target)(std::io::Error::other(format!("it is {what}; name a file"))))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Gives a whole, synced file its final name.
 pub(crate) fn publish(partial: &Path, target: &Path) -> Result<(), ConvertError> {
     fs::rename(partial, target).map_err(ConvertError::io("rename", partial))?;
@@ -237,5 +245,19 @@ fn put_array(out: &mut Vec<u8>, array: &MetaArray) {
         MetaArray::Text(items) => items.iter().for_each(|item| put_text(out, item)),
         MetaArray::I32(items) => items.iter().for_each(|item| out.extend(item.to_le_bytes())),
         MetaArray::Raw { bytes, .. } => out.extend(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn a_device_or_a_folder_is_no_place_for_a_file() {
+        for (place, what) in [("/dev/null", "a device"), ("/", "a directory")] {
+            let refused = GgufWriter::create(Path::new(place), &Metadata::default(), &[]).unwrap_err().to_string();
+            assert!(refused.contains(place) && refused.contains(what), "{refused}");
+        }
     }
 }
