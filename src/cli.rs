@@ -48,8 +48,8 @@ pub struct Flags {
     #[arg(long, global = true, help_heading = "Settings")]
     pub no_adapter: bool,
 
-    /// Persona file [env: AI_FRIEND_PERSONA; default: the built-in Arthur]
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    /// Persona: a file, or arthur or reference, which are built in [env: AI_FRIEND_PERSONA; default: arthur]
+    #[arg(long, global = true, value_name = "NAME|FILE", help_heading = "Settings")]
     pub persona: Option<String>,
 
     /// Data folder [env: AI_FRIEND_DATA; default: ./data]

@@ -12,7 +12,7 @@ use toml::Value;
 pub use error::{ConfigError, Place, Problem};
 pub use example::example;
 pub use load::{DEFAULT_FILE, FILE_VARIABLE, Loaded, Sources, load};
-pub use secret::Secret;
+pub use secret::{Secret, without_password};
 pub use sections::*;
 pub use setting::{Field, Raw, Section};
 
@@ -85,6 +85,10 @@ impl Config {
             text.push_str(&format!("[{section}]\n"));
             for field in fields {
                 if let Some(value) = self.get(section, field.name) {
+                    let value = match value {
+                        Value::String(text) => Value::String(without_password(&text)),
+                        value => value,
+                    };
                     text.push_str(&format!("{} = {value}\n", field.name));
                 }
                 if secrets.contains(&(section, field.name, true)) {
@@ -107,6 +111,12 @@ impl Config {
         let http = |url: &str| url.starts_with("http://") || url.starts_with("https://");
         let (telegram, model, talk) = (&self.telegram, &self.model, &self.conversation);
         require(http(&telegram.api_url), "telegram.api_url (TG_API_URL) must begin with http:// or https://");
+        // Written there by whoever copies the address of a call; the bot would ask /bot…/bot…, and errors would show the token.
+        require(
+            !telegram.api_url.contains("/bot"),
+            "telegram.api_url (TG_API_URL) goes up to the host, as in https://api.telegram.org: without /bot and without the token, \
+             which is telegram.token (TG_BOT_TOKEN)",
+        );
         require(http(&self.models.hub_url), "models.hub_url (HF_ENDPOINT) must begin with http:// or https://");
         require(
             !model.name.is_empty(),
@@ -137,6 +147,13 @@ impl Config {
         }));
         problems
     }
+}
+
+/// How the user fetches what ships with the project into a folder of models.
+pub(crate) fn make_models(dir: &std::path::Path) -> String {
+    let own =
+        dir == Models::default().dir || dir.parent().is_some_and(|models| models.with_file_name("Makefile").is_file());
+    if own { "`make models`".to_owned() } else { format!("`AI_FRIEND_MODELS={} make models`", dir.display()) }
 }
 
 /// The known word that is most like `word`, letter case apart. None only if nothing is known.

@@ -125,6 +125,7 @@ pub fn read(file: &Path, persona: &Persona) -> Result<Vec<Conversation>> {
         ensure!(!conversation.turns.is_empty(), "line {number} has no turns");
         conversations.push(conversation);
     }
+    ensure!(!conversations.is_empty(), "{} holds no conversation: is it the right file?", file.display());
     Ok(conversations)
 }
 

@@ -152,7 +152,8 @@ fn a_number_out_of_range_is_told_with_its_range_and_its_source() {
     assert_eq!(told, ":2: telegram.poll_timeout_s: 51 is out of range: 0 to 50");
     let told = complaint("", &[("AI_FRIEND_MODEL_SLOTS", "0")]);
     assert_eq!(told, "environment variable AI_FRIEND_MODEL_SLOTS: model.slots: 0 is out of range: 1 to 240");
-    assert!(complaint("[model]\nslots = -1\n", &[]).contains("-1 is out of range"));
+    assert!(complaint("[model]\nslots = -1\n", &[]).contains("-1 is out of range: 1 to 240"));
+    assert!(complaint("", &[("AI_FRIEND_MODEL_SLOTS", "-1")]).contains("-1 is out of range: 1 to 240"));
     assert!(complaint("[model]\nadapter_scale = nan\n", &[]).contains("out of range"));
     assert!(complaint("[model]\nadapter_scale = 1e300\n", &[]).contains("out of range"));
 }
@@ -164,11 +165,54 @@ fn all_mistakes_are_told_at_once() {
 }
 
 #[test]
+fn mistakes_are_told_from_the_top_of_the_file_to_its_end() {
+    let told = complaint("[web]\nlisten = 9\n[model]\nslots = 0\nlane = 1\n", &[("AI_FRIEND_MODEL_SLOTS", "x")]);
+    let starts: Vec<&str> = told.lines().filter_map(|line| line.split(": ").next()).collect();
+    assert_eq!(starts, [":2", ":4", ":5", "environment variable AI_FRIEND_MODEL_SLOTS"], "{told}");
+}
+
+#[test]
+fn a_variable_that_follows_the_rule_is_told_the_name_that_the_setting_has() {
+    for (written, meant) in [
+        ("AI_FRIEND_TELEGRAM_TOKEN", "TG_BOT_TOKEN"),
+        ("AI_FRIEND_TELEGRAM_API_URL", "TG_API_URL"),
+        ("AI_FRIEND_MODEL_NAME", "MODEL"),
+        ("AI_FRIEND_MODELS_HUB_TOKEN", "HF_TOKEN"),
+        ("AI_FRIEND_EMOTION_ONNXRUNTIME", "ORT_DYLIB_PATH"),
+    ] {
+        let told = complaint("", &[(written, "x")]);
+        assert!(told.ends_with(&format!("did you mean {meant}?")), "{told}");
+    }
+    let env = [("AI_FRIEND_MODEL", "MODEL"), ("AI_FRIEND_TOKEN", "TG_BOT_TOKEN")];
+    let given = env.map(|(name, _)| (name.into(), "x".into())).to_vec();
+    let warnings = config::load(&Sources { env: given, ..Sources::default() }).unwrap().warnings;
+    for ((_, meant), warning) in env.iter().zip(&warnings) {
+        assert!(warning.ends_with(&format!("did you mean {meant}?")), "{warning}");
+    }
+}
+
+#[test]
+fn passwords_in_addresses_are_not_shown() {
+    let config = load("[models]\nhub_url = \"https://ann:hunter2@hub.example\"\n", &[]).unwrap();
+    let shown = config.show();
+    assert!(shown.contains("https://[secret]@hub.example") && !shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn a_text_without_quotes_is_told_so_and_not_shown() {
+    let told = complaint("[telegram]\ntoken = 123456:SECRET\n", &[]);
+    assert!(told.contains(":2: ") && told.contains("in quotes") && !told.contains("SECRET"), "{told}");
+    let told = complaint("[model]\n\nslots = = 3\n", &[]);
+    assert!(!told.contains("in quotes"), "{told}");
+}
+
+#[test]
 fn settings_that_do_not_fit_together_are_refused() {
     let pairs = [
         ("[model]\nslots = 32\nlanes = 8\n", "lanes"),
         ("[model]\ncontext_tokens = 4096\nkv_tokens = 2048\n", "kv_tokens"),
         ("[telegram]\napi_url = \"telegram.org\"\n", "TG_API_URL"),
+        ("[telegram]\napi_url = \"https://api.telegram.org/bot1:a\"\n", "without the token"),
         ("[web]\nlisten = \"9090\"\n", "web.listen"),
         ("[safety]\nanswer = \" \"\n", "safety.answer"),
         ("[safety]\nanswer_again = \" \"\n", "safety.answer_again"),

@@ -99,7 +99,7 @@ impl SamplingRules {
 pub enum PersonaError {
     /// The file cannot be read.
     #[error(
-        "cannot read the persona {path}: {source}. Name an existing file with --persona, or leave it out for Arthur"
+        "cannot read the persona {path}: {source}. Name an existing file with --persona, or arthur or reference, which are built in"
     )]
     Unreadable {
         /// Which file.
@@ -193,6 +193,7 @@ impl Persona {
                 problems.push(format!("{what} is empty"));
             }
         }
+        problems.extend(self.texts.problems());
         problems
     }
 }
@@ -257,6 +258,12 @@ mod tests {
         let source = ARTHUR.replace("negative_mode = \"FIX\"", "negative_mode = \"FXI\"");
         let error = Persona::parse(&source, "x.toml").unwrap_err().to_string();
         assert!(error.contains("FXI") && error.contains("WARM"), "{error}");
+    }
+
+    #[test]
+    fn a_text_that_says_nothing_is_refused() {
+        let error = Persona::parse(&format!("{ARTHUR}\n[texts]\ngreeting = ''\n"), "x.toml").unwrap_err().to_string();
+        assert!(error.contains("texts.greeting is empty"), "{error}");
     }
 
     #[test]

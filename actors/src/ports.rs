@@ -67,7 +67,7 @@ pub struct Sent {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
     /// 401 or 404 on the token: nothing will work until a person changes it.
-    #[error("the token was refused (HTTP {0}): check TG_BOT_TOKEN with @BotFather")]
+    #[error("the token was refused (HTTP {0}): check TG_BOT_TOKEN with @BotFather{hint}", hint = address_hint(*.0))]
     Unauthorized(u16),
     /// 403: the person blocked the bot, or a group removed it.
     #[error("this chat does not want messages from the bot")]
@@ -93,6 +93,11 @@ pub enum ApiError {
     /// Perhaps done: the connection broke after writing, timed out, or a 5xx came without the API's JSON.
     #[error("no clear answer came: {0}")]
     Ambiguous(String),
+}
+
+/// A wrong address may answer 404 to all it is asked, as Telegram does to a wrong token.
+fn address_hint(code: u16) -> &'static str {
+    if code == 404 { ", and TG_API_URL, if you set it: there may be no Bot API at that address" } else { "" }
 }
 
 /// The emotion classifier. Runs on its own thread; slow or broken means neutral.

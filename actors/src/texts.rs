@@ -140,6 +140,43 @@ impl Default for Texts {
     }
 }
 
+impl Texts {
+    /// What is said to nobody, or would be said with a `{placeholder}` in it: the name of the text, and what is wrong with it.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let Ok(serde_json::Value::Object(texts)) = serde_json::to_value(self) else { return Vec::new() };
+        let mut problems = Vec::new();
+        for (key, text) in texts.iter().filter_map(|(key, text)| Some((key.as_str(), text.as_str()?))) {
+            if text.trim().is_empty() {
+                problems.push(format!(
+                    "texts.{key} is empty: write what to say, or leave the line out for the built-in text"
+                ));
+            }
+            let known: &[&str] = match key {
+                "busy" => &["{name}", "{wait}"],
+                "remember_long" | "remember_full" => &["{name}", "{most}"],
+                _ => &["{name}"],
+            };
+            for place in placeholders(text).filter(|place| !known.contains(place)) {
+                problems.push(format!(
+                    "texts.{key} has {place}, for which nothing is put in; there is {}",
+                    known.join(" and ")
+                ));
+            }
+        }
+        problems
+    }
+}
+
+/// Words in braces, with their braces.
+fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices('{').filter_map(|(start, _)| {
+        let end = start + text[start..].find('}')? + 1;
+        let word = &text[start + 1..end - 1];
+        let is_word = !word.is_empty() && word.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+        is_word.then_some(&text[start..end])
+    })
+}
+
 /// Puts a value into a text's `{key}`.
 pub fn fill(text: &str, key: &str, value: &str) -> String {
     text.replace(&format!("{{{key}}}"), value)
@@ -164,6 +201,29 @@ mod tests {
         assert_eq!(spoken(Duration::from_secs(2)), "a few seconds");
         assert_eq!(spoken(Duration::from_secs(33)), "about 40 seconds");
         assert_eq!(spoken(Duration::from_secs(100)), "about 2 minutes");
+    }
+
+    #[test]
+    fn the_built_in_texts_have_no_problems() {
+        assert_eq!(Texts::default().problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_text_that_says_nothing_and_a_placeholder_that_nothing_fills_are_told() {
+        let texts = Texts {
+            forget_yes: "  ".into(),
+            help: "I am {nme}, {} and { x }".into(),
+            busy: "{name}: {wait}".into(),
+            kept: "{wait}".into(),
+            ..Texts::default()
+        };
+        let told = texts.problems();
+        assert_eq!(told.len(), 3, "{told:?}");
+        let names = |what: &str| told.iter().any(|problem| problem.contains(what));
+        assert!(
+            names("texts.forget_yes is empty") && names("texts.help has {nme}") && names("texts.kept has {wait}"),
+            "{told:?}"
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_RANGE, HeaderMap, LOCATION, RANGE, 
 use reqwest::{Client, Method, Response, redirect};
 use tokio::time::{sleep, timeout};
 
-use crate::config::Secret;
+use crate::config::{Secret, without_password};
 use part::Part;
 
 /// Bounds of patience. The defaults suit the real hub.
@@ -186,7 +186,8 @@ impl Hub {
                     part.restart().await?;
                     if last {
                         part.discard().await;
-                        let (file, base, expected) = (order.file.clone(), self.base.clone(), expected.clone());
+                        let (file, base, expected) =
+                            (order.file.clone(), without_password(&self.base), expected.clone());
                         return Err(HubError::WrongHash { file, base, got, expected });
                     }
                     progress
@@ -295,15 +296,15 @@ impl Hub {
     }
 
     fn missing(&self, repo: &RepoId, file: &str) -> HubError {
-        HubError::Missing { file: file.to_owned(), repo: repo.to_string(), base: self.base.clone() }
+        HubError::Missing { file: file.to_owned(), repo: repo.to_string(), base: without_password(&self.base) }
     }
 
     fn forbidden(&self, repo: &RepoId, file: &str) -> HubError {
-        HubError::Forbidden { file: file.to_owned(), repo: repo.to_string(), base: self.base.clone() }
+        HubError::Forbidden { file: file.to_owned(), repo: repo.to_string(), base: without_password(&self.base) }
     }
 
     fn broken(&self, file: &str, why: impl Into<String>) -> HubError {
-        HubError::Broken { file: file.to_owned(), base: self.base.clone(), why: why.into() }
+        HubError::Broken { file: file.to_owned(), base: without_password(&self.base), why: why.into() }
     }
 }
 

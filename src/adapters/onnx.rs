@@ -58,12 +58,20 @@ impl OnnxConfig {
     }
 }
 
+/// What fetches a library that stands among the models; of one that was named the usual way to get another.
+fn fetching(library: &Path) -> String {
+    let among = library.parent().filter(|_| library.ends_with(LIBRARY));
+    among.map_or_else(|| "`make models`".to_owned(), config::make_models)
+}
+
 /// Why the scorer did not start: what is wrong, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum OnnxError {
     /// There is no such library.
     #[error(
-        "ONNX Runtime's library {0} is not there: run `make models`, or name another in ORT_DYLIB_PATH or emotion.onnxruntime"
+        "ONNX Runtime's library {} is not there: run {}, or name another in ORT_DYLIB_PATH or emotion.onnxruntime",
+        .0.display(),
+        fetching(.0)
     )]
     NoLibrary(PathBuf),
     /// It is there, but cannot serve: not ONNX Runtime, or too old.

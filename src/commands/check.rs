@@ -1,6 +1,7 @@
 //! `ai-friend check`: would it start? Says of every part whether it is in order, and goes on to the next.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,17 +10,22 @@ use friend_actors::ports::Messenger as _;
 
 use crate::app;
 use crate::complaint::complaint;
-use crate::config::Config;
+use crate::config::{Config, DEFAULT_FILE};
 use crate::evaluate::Voice;
 
-/// Checks settings, persona, classifier, model, data folder and token.
+/// Checks settings, persona, classifier, model, data folder and token. `file` is the settings file that was read.
 ///
 /// # Errors
 /// Only when the check itself cannot run; findings are printed and make the exit status 1.
-pub fn check(config: &Config) -> Result<ExitCode> {
+pub fn check(config: &Config, file: Option<&Path>) -> Result<ExitCode> {
     // The settings were read before anything else: a mistake in them has ended the program with its place.
     let mut report = Report { sound: true };
-    report.part("settings", || Ok("in order".to_owned()))?;
+    report.part("settings", || {
+        Ok(match file {
+            Some(file) => format!("in order ({})", file.display()),
+            None => format!("in order (no {DEFAULT_FILE} here, and none named)"),
+        })
+    })?;
     report.part("persona", || app::persona(config).map(|persona| persona.name))?;
     report.part("emotion", || app::scorer(config).map(|_| "loads and scores".to_owned()))?;
     report.part("model", || model(config))?;
@@ -53,6 +59,7 @@ impl Report {
 fn model(config: &Config) -> Result<String> {
     let checked = crate::models::check(config)?;
     if checked.here {
+        tracing::info!("loading the model, and beginning an answer in each mode");
         let persona = app::persona(config)?;
         let thinker = app::thinker(config, &persona)?;
         let voice = Voice { persona: &persona, template: &thinker.template };
@@ -70,6 +77,9 @@ fn token(config: &Config) -> Result<String> {
     let asked = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(15), telegram.me()).await });
     match asked {
         Ok(me) => Ok(format!("@{}", me?.username)),
-        Err(_) => bail!("{} did not answer within 15 seconds: is it the right TG_API_URL?", config.telegram.api_url),
+        Err(_) => {
+            let url = crate::config::without_password(&config.telegram.api_url);
+            bail!("{url} did not answer within 15 seconds: is it the right TG_API_URL?")
+        }
     }
 }

@@ -16,7 +16,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result, bail};
 
 use crate::cli::{Cli, Command};
-use crate::config::{AUTO, Config, LogFormat};
+use crate::config::{AUTO, Config, Loaded, LogFormat};
 
 /// Does what the command line asks.
 ///
@@ -28,8 +28,7 @@ pub fn dispatch(cli: &Cli) -> Result<ExitCode> {
         std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let loaded = cli.load_config()?;
-    let config = loaded.config;
+    let Loaded { config, file, warnings } = cli.load_config()?;
     let quiet = matches!(
         cli.command,
         Command::Demo
@@ -40,14 +39,14 @@ pub fn dispatch(cli: &Cli) -> Result<ExitCode> {
             | Command::Evaluate(_)
     );
     start_log(&config, quiet)?;
-    for warning in &loaded.warnings {
+    for warning in &warnings {
         tracing::warn!("{warning}");
     }
     match &cli.command {
-        Command::Run => run::run(&config),
+        Command::Run => run::run(&config, file.as_deref()),
         Command::Demo => demo::demo(&config),
         Command::Chat => chat::chat(&config),
-        Command::Check => check::check(&config),
+        Command::Check => check::check(&config, file.as_deref()),
         Command::Score(score) => score::score(score, &config),
         Command::Botapi(botapi) => botapi::botapi(botapi),
         Command::Load(load) => load::load(load, &config),

@@ -1,5 +1,6 @@
 //! `ai-friend run`: the service.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,14 +16,18 @@ use friend_actors::supervisor::backoff;
 use crate::app::{self, Mind};
 use crate::config::Config;
 
-/// Serves Telegram until a signal.
+/// Serves Telegram until a signal. `file` is the settings file that was read.
 ///
 /// # Errors
 /// What a person has to mend before it can start, or what made it give up.
-pub fn run(config: &Config) -> Result<ExitCode> {
+pub fn run(config: &Config, file: Option<&Path>) -> Result<ExitCode> {
     actix::System::new().block_on(async {
         let stop = app::stop_on_signal();
         let telegram: Arc<dyn Messenger> = Arc::new(app::telegram(config)?);
+        let settings = file.map_or_else(|| "none".into(), Path::to_string_lossy);
+        // From another folder than yesterday it would be another store, and a friend who knows nobody.
+        let data = std::path::absolute(&config.store.data).unwrap_or_else(|_| config.store.data.clone());
+        tracing::info!(%settings, data = %data.display(), "starting");
         let store = app::store(&config.store.data, config)?;
         // What a person can mend at once is found before a model is fetched, converted and loaded.
         let known = tokio::select! {

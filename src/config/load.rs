@@ -71,6 +71,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     if problems.is_empty() {
         problems = config.check();
     }
+    // As they stand in the file, from top to bottom.
+    problems.sort_by_key(|problem| if let Place::File(_, line) = &problem.place { *line } else { usize::MAX });
     if problems.is_empty() { Ok(Loaded { config, file, warnings }) } else { Err(ConfigError::Invalid(problems)) }
 }
 
@@ -100,7 +102,7 @@ impl Into {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax {
             path: path.to_owned(),
             line: line_at(text, error.span().map_or(0, |span| span.start)),
-            message: error.message().to_owned(),
+            message: syntax(error.message(), text, error.span().map_or(0, |span| span.start)),
         })?;
         let lines = key_lines(text);
         let place = |name: &str| Place::File(path.to_owned(), lines.get(name).copied().unwrap_or(0));
@@ -112,7 +114,8 @@ impl Into {
                 continue;
             };
             let Value::Table(settings) = value else {
-                self.complain(place(section), format!("[{section}] is a section, but a single value was given"));
+                let found = if value.is_array() { "a list (is it in double brackets?)" } else { "a single value" };
+                self.complain(place(section), format!("[{section}] is a section, but {found} was given"));
                 continue;
             };
             for (key, value) in settings {
@@ -145,8 +148,8 @@ impl Into {
                 (Some(_), None) => self.complain(place, "its value is not valid UTF-8 text".to_owned()),
                 (Some((_, section, key)), Some(value)) => self.set(place, section, key, &Raw::Text(value.to_owned())),
                 (None, value) if is_meant_for_us(name, value) => {
-                    let nearest = nearest(name, variables.iter().map(|(variable, ..)| variable.as_str()));
-                    let message = format!("no setting has this name; did you mean {}?", nearest.unwrap_or_default());
+                    let meant = meant(name, &variables);
+                    let message = format!("no setting has this name; did you mean {meant}?");
                     let ours = |&(section, ..): &(&str, _, _)| {
                         name.starts_with(&format!("AI_FRIEND_{}_", section.to_uppercase()))
                     };
@@ -163,6 +166,21 @@ impl Into {
     }
 }
 
+/// The variable that was meant. Some settings have another than `AI_FRIEND_<SECTION>_<KEY>`, which is what people try first, and some
+/// people leave the section out.
+fn meant<'a>(name: &str, variables: &'a [(String, &str, &str)]) -> &'a str {
+    let spelt = |section: &str, key: &str| format!("AI_FRIEND_{section}_{key}").to_uppercase();
+    let regular = variables.iter().find(|(_, section, key)| name == spelt(section, key));
+    let bare = name.strip_prefix("AI_FRIEND_").unwrap_or(name);
+    let own = variables.iter().find(|(variable, ..)| variable == bare);
+    let mut of_key = variables.iter().filter(|(_, _, key)| key.eq_ignore_ascii_case(bare));
+    let alone = of_key.next().filter(|_| of_key.next().is_none());
+    match regular.or(own).or(alone) {
+        Some((variable, ..)) => variable,
+        None => nearest(name, variables.iter().map(|(variable, ..)| variable.as_str())).unwrap_or_default(),
+    }
+}
+
 /// Whether an unknown variable is a setting with a mistake in its name. Kubernetes puts variables into every container for each
 /// service of its namespace, such as `AI_FRIEND_WEB_SERVICE_HOST` and `AI_FRIEND_WEB_PORT=tcp://…` for one named `ai-friend-web`
 /// (<https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>): these are nobody's mistake.
@@ -174,6 +192,15 @@ fn is_meant_for_us(name: &str, value: Option<&str>) -> bool {
         || (name.ends_with("_PORT") && address)
         || name.split("_PORT_").skip(1).any(port);
     name.starts_with("AI_FRIEND_") && !NOT_SETTINGS.contains(&name) && !of_a_service
+}
+
+/// What the parser says, and what it most often means. The line itself may hold a secret and is not shown.
+fn syntax(told: &str, text: &str, at: usize) -> String {
+    let line = text.lines().nth(line_at(text, at) - 1).unwrap_or_default();
+    let value = line.split_once('=').map_or("", |(_, value)| value.trim());
+    let bare = value.starts_with(|first: char| first.is_ascii_alphanumeric() || "./~".contains(first));
+    let hint = if bare { "; a text stands in quotes, as in name = \"text\"" } else { "" };
+    format!("{told}{hint}")
 }
 
 type Known = (&'static str, &'static [&'static str], &'static [Field]);

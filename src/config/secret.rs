@@ -47,6 +47,16 @@ impl Serialize for Secret {
     }
 }
 
+/// An address without the user and password that may stand in it.
+pub fn without_password(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match host.rfind('@') {
+        Some(at) => format!("{scheme}://[secret]{}", &rest[at..]),
+        None => address.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +75,13 @@ mod tests {
         let secret = Secret::new("123:ABC");
         assert_eq!(secret.redact("GET /bot123:ABC/getMe failed"), "GET /bot[secret]/getMe failed");
         assert_eq!(Secret::new("").redact("as it was"), "as it was");
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        assert_eq!(without_password("https://ann:pass@hub.example:8/x@y"), "https://[secret]@hub.example:8/x@y");
+        for plain in ["https://hub.example/a@b", "hub.example", ""] {
+            assert_eq!(without_password(plain), plain);
+        }
     }
 }

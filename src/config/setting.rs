@@ -95,6 +95,7 @@ macro_rules! sections {
             fn set(&mut self, key: &str, raw: &$crate::config::setting::Raw) -> Result<(), String> {
                 match key {
                     $(stringify!($field) => {
+                        $($crate::config::setting::whole_within(raw, $low as f64, $high as f64, concat!($low, " to ", $high))?;)?
                         let value = <$type as $crate::config::setting::Setting>::read(raw)?;
                         $($crate::config::setting::within(value, $low, $high)?;)?
                         self.$field = value;
@@ -156,6 +157,17 @@ macro_rules! choice {
     };
 }
 pub(super) use choice;
+
+/// Refuses a whole number outside its setting's range before it is read as a type, whose own range would be told else.
+pub(super) fn whole_within(raw: &Raw, low: f64, high: f64, range: &str) -> Result<(), String> {
+    let number = match raw {
+        Raw::Toml(Value::Integer(number)) => *number,
+        Raw::Text(text) => text.trim().parse().unwrap_or(low as i64),
+        Raw::Toml(_) => return Ok(()),
+    };
+    let within = (low..=high).contains(&(number as f64));
+    if within { Ok(()) } else { Err(format!("{number} is out of range: {range}")) }
+}
 
 /// Refuses a number outside its range.
 pub(super) fn within<T: PartialOrd + Display>(value: T, low: T, high: T) -> Result<(), String> {

@@ -22,7 +22,7 @@ use super::remove::remove;
 use super::{report, space};
 use crate::cli::models::{Add, DtypeName, LoraDtypeName, ModelsCommand, TemplateName};
 use crate::complaint::complaint;
-use crate::config::Config;
+use crate::config::{Config, make_models};
 
 /// Runs one command; what it finds goes to `out`, progress to standard error.
 ///
@@ -116,7 +116,7 @@ fn state(workshop: &Workshop<'_>, entry: &Entry) -> Result<Vec<String>> {
         Ok(about) => format!("ready, {} on disk", space::human(about.len())),
         Err(_) => match &library.root(entry)?.base.bundled {
             Some(source) if library.bundled(source).is_file() => "made at the first start".to_owned(),
-            Some(source) => format!("not here: {source} is missing (`make models` fetches it)"),
+            Some(source) => format!("not here: {source} is missing ({} fetches it)", make_models(library.dir())),
             None => "not here yet".to_owned(),
         },
     };

@@ -17,6 +17,7 @@ use super::library::{self, Library};
 use super::progress::Bar;
 use super::{pull, space};
 use crate::adapters::hub::Hub;
+use crate::config::make_models;
 
 /// The revision of a hub repository where the catalogue says none.
 const MAIN: &str = "main";
@@ -197,12 +198,14 @@ impl Workshop<'_> {
         let raw = self.library.bundled(file);
         if !raw.is_file() {
             bail!(
-                "{} is not here: run `make models`, which fetches what ships with the project (the container image has it in \
+                "{} is not here: run {}, which fetches what ships with the project (the container image has it in \
                  /app/models/bundled, where its models.adapters is not set to another folder)",
-                raw.display()
+                raw.display(),
+                make_models(self.library.dir())
             );
         }
         let (expected, target) = (root.base.sha256.clone(), target.to_owned());
+        let fetch = make_models(self.library.dir());
         let options = QuantizeOptions {
             input: raw.clone(),
             output: target.clone(),
@@ -215,7 +218,7 @@ impl Workshop<'_> {
             if let Some(expected) = expected
                 && library::sha256(&raw)? != expected
             {
-                bail!("{} is damaged (its sha256 is wrong): run `make models` to fetch it again", raw.display());
+                bail!("{} is damaged (its sha256 is wrong): run {fetch} to fetch it again", raw.display());
             }
             require_space(&target, quantisation.estimate(parameters(&raw)?))?;
             quantize(&options, &mut Bar::stderr())?;

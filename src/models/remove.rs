@@ -40,9 +40,11 @@ pub async fn remove(name: &str, config: &Config, out: &mut (dyn Write + Send)) -
     let mut halves = vec![partial_path(&lora)];
     let mut made = vec![lora];
     match target {
-        Some(target) if shared => writeln!(out, "{} stays: another model stands on it", target.display())?,
+        Some(target) if shared && target.is_file() => {
+            writeln!(out, "{} stays: another model stands on it", target.display())?;
+        }
         // A file that was there before its entry is its owner's, wherever it lies.
-        Some(target) if !given => {
+        Some(target) if !given && !shared => {
             halves.extend(leftovers(&target));
             made.push(target);
         }
@@ -68,9 +70,13 @@ pub async fn remove(name: &str, config: &Config, out: &mut (dyn Write + Send)) -
             _ => {}
         }
     }
-    if library.is_own(name) {
+    let own = library.is_own(name);
+    if own {
         library.forget(name)?;
     }
-    writeln!(out, "removed {name}: {} freed", space::human(freed))?;
+    match freed {
+        0 if !own => writeln!(out, "nothing of {name} was here to remove")?,
+        _ => writeln!(out, "removed {name}: {} freed", space::human(freed))?,
+    }
     Ok(())
 }
