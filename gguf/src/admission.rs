@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::backend::{Backend, LaneId};
 use crate::batcher::{Active, Batcher, Phase, Prefix};
-use crate::fit::{Fitted, fit};
+use crate::fit::{Fitted, Room, fit};
 use crate::host_cache::Entry;
 use crate::lanes::{Tenant, common_prefix};
 use crate::mailbox::Job;
@@ -72,8 +72,8 @@ impl<B: Backend> Batcher<B> {
                 Some(fitted) => fitted,
                 None => {
                     let anchor = self.lanes.first_turn(request.owner).or_else(|| self.host.first_turn(request.owner));
-                    let new_tokens = request.max_new_tokens as usize;
-                    match fit(&self.backend, &request.prompt, new_tokens, self.limits.context, anchor) {
+                    let room = Room { context: self.limits.context, new_tokens: request.max_new_tokens as usize };
+                    match fit(&self.backend, &mut self.pieces, &request.prompt, room, anchor) {
                         Ok(fitted) => {
                             left = left.saturating_sub(fitted.tokens.len());
                             fitted

@@ -14,6 +14,7 @@ use crate::host_cache::HostCache;
 use crate::lanes::Lanes;
 use crate::mailbox::{Job, Outlook};
 use crate::pace::Pace;
+use crate::pieces::PieceCache;
 use crate::plan::{Part, Whose};
 use crate::request::{EngineStatus, GenerateError, OwnerId};
 use crate::scheduler::Served;
@@ -26,6 +27,7 @@ pub struct Batcher<B: Backend> {
     pub(crate) settings: Settings,
     pub(crate) lanes: Lanes,
     pub(crate) host: HostCache<B::Saved>,
+    pub(crate) pieces: PieceCache,
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) active: Vec<Active>,
     pub(crate) served: Served,
@@ -111,6 +113,7 @@ impl<B: Backend> Batcher<B> {
             },
             lanes: Lanes::new(limits),
             host: HostCache::new(settings.host_bytes),
+            pieces: PieceCache::default(),
             waiting: Vec::new(),
             active: Vec::new(),
             served: Served::default(),
@@ -244,6 +247,8 @@ impl<B: Backend> Batcher<B> {
         self.lanes.forget(&mut self.backend, owner);
         self.host.forget(owner);
         self.served.forget(owner);
+        // Whose texts these are is not known.
+        self.pieces.clear();
         for active in self.active.iter_mut().filter(|active| active.sequence.owner == owner) {
             active.forgotten = true;
         }

@@ -3,6 +3,7 @@
 //! It keeps what every lane holds, so that tests can compare it with the engine's logs, and refuses what llama.cpp
 //! would abort on.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub struct ScriptedBackend {
     pub batches: Vec<(usize, usize)>,
     /// Tokens decoded so far.
     pub tokens: usize,
+    tokenised: Cell<usize>,
 }
 
 /// What a batch costs.
@@ -67,6 +69,7 @@ impl ScriptedBackend {
             streams: false,
             batches: Vec::new(),
             tokens: 0,
+            tokenised: Cell::new(0),
         }
     }
 
@@ -125,6 +128,11 @@ impl ScriptedBackend {
         self.failures.iter().any(Option::is_some)
     }
 
+    /// Texts of which it has made tokens.
+    pub fn tokenised(&self) -> usize {
+        self.tokenised.get()
+    }
+
     /// What a lane holds.
     pub fn lane(&self, lane: LaneId) -> &[Token] {
         &self.lanes[lane.index()]
@@ -153,6 +161,7 @@ impl Backend for ScriptedBackend {
     }
 
     fn tokenize(&self, text: &str, special: bool, _begins: bool, out: &mut Vec<Token>) {
+        self.tokenised.set(self.tokenised.get() + 1);
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
             if special && rest.starts_with("<end>") {

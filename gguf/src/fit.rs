@@ -7,6 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::backend::{Backend, Token};
+use crate::pieces::PieceCache;
 use crate::request::{GenerateError, Piece, Prompt};
 
 /// A prompt as tokens, short enough for the context.
@@ -38,7 +39,16 @@ const LONGEST_LINE: usize = 1 << 16;
 /// Share of the context that is left filled after turns were dropped, in percent.
 const REFILL_PERCENT: usize = 60;
 
-/// Tokenises `prompt` so that it and `new_tokens` of answer fit `context` tokens.
+/// What a prompt must fit.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Tokens of prompt and answer together.
+    pub context: usize,
+    /// Tokens of the longest answer.
+    pub new_tokens: usize,
+}
+
+/// Tokenises `prompt` so that it and the answer fit the context.
 ///
 /// `anchor` is the [`Fitted::first_turn`] of the conversation's lane: a prompt that begins earlier, or must be shortened, is
 /// cut there again where that suffices, so that the lane can be continued.
@@ -47,12 +57,12 @@ const REFILL_PERCENT: usize = 60;
 /// [`GenerateError::PromptTooLong`] where prefix, what is the conversation's own, newest turn, tail and answer alone do not fit.
 pub fn fit(
     backend: &impl Backend,
+    pieces: &mut PieceCache,
     prompt: &Prompt,
-    new_tokens: usize,
-    context: usize,
+    room: Room,
     anchor: Option<u64>,
 ) -> Result<Fitted, GenerateError> {
-    let mut budget = Budget { available: context, needed: new_tokens };
+    let mut budget = Budget { available: room.context, needed: room.new_tokens, pieces };
     let mut prefix = budget.tokenize(backend, &prompt.prefix, true)?;
     if let Some(bos) = backend.vocabulary().bos().filter(|bos| prefix.first() != Some(bos)) {
         prefix.insert(0, bos);
@@ -79,7 +89,7 @@ pub fn fit(
     let fits_from = all - turns.len();
     // Where it would be cut anew.
     let (mut needed, mut cut) = (budget.needed, fits_from);
-    while fits_from > 0 && needed > context * REFILL_PERCENT / 100 && cut + 1 < all {
+    while fits_from > 0 && needed > room.context * REFILL_PERCENT / 100 && cut + 1 < all {
         needed -= turns[cut - fits_from].len();
         cut += 1;
     }
@@ -106,12 +116,13 @@ pub fn fit(
     Ok(Fitted { tokens, prefix: prefix.into(), dropped_turns: first, first_turn })
 }
 
-struct Budget {
+struct Budget<'a> {
     available: usize,
     needed: usize,
+    pieces: &'a mut PieceCache,
 }
 
-impl Budget {
+impl Budget<'_> {
     fn spend(&mut self, tokens: usize) -> Result<(), GenerateError> {
         self.needed += tokens;
         if self.needed > self.available {
@@ -137,7 +148,7 @@ impl Budget {
         }
         let mut tokens = Vec::new();
         for (index, piece) in pieces.iter().enumerate() {
-            backend.tokenize(&piece.text, piece.special, first && index == 0, &mut tokens);
+            self.pieces.tokenize(backend, piece, first && index == 0, &mut tokens);
         }
         self.spend(tokens.len())?;
         Ok(tokens)
@@ -168,6 +179,16 @@ fn hash(turns: &[Vec<Piece>]) -> u64 {
 mod tests {
     use super::*;
     use crate::fake::ScriptedBackend;
+
+    fn fit(
+        backend: &ScriptedBackend,
+        prompt: &Prompt,
+        new_tokens: usize,
+        context: usize,
+        anchor: Option<u64>,
+    ) -> Result<Fitted, GenerateError> {
+        super::fit(backend, &mut PieceCache::default(), prompt, Room { context, new_tokens }, anchor)
+    }
 
     /// The scripted backend has one token a byte, so lengths can be read off the texts.
     fn prompt(turns: &[&str]) -> Prompt {

@@ -18,6 +18,7 @@ pub mod llama;
 pub mod mailbox;
 pub mod memory;
 pub mod pace;
+mod pieces;
 pub mod placement;
 mod plan;
 pub mod request;

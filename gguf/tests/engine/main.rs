@@ -180,6 +180,23 @@ fn a_conversation_that_cannot_be_copied_back_is_computed_anew() {
 }
 
 #[test]
+fn a_conversation_that_goes_on_is_tokenised_where_it_is_new() {
+    let mut bench = Bench::new(ScriptedBackend::default());
+    bench.answer(request(1, "p.", &["one."]));
+    let before = bench.batcher.backend().tokenised();
+    bench.answer(request(1, "p.", &["one.", "hello", "two."]));
+    assert_eq!(bench.batcher.backend().tokenised() - before, 2, "the answer and the new message");
+    bench.mailbox.forget(OwnerId(1));
+    bench.step();
+    bench.answer(request(1, "p.", &["one."]));
+    assert_eq!(
+        bench.batcher.backend().tokenised() - before,
+        5,
+        "prefix, message and tail: nothing was kept of what was forgotten"
+    );
+}
+
+#[test]
 fn a_forgotten_owner_leaves_nothing_in_memory_either() {
     let (back, restored) = back_after_an_eviction(10_000, |bench| {
         let before = bench.batcher.status().host_bytes;
