@@ -111,11 +111,15 @@ impl Config {
         let http = |url: &str| url.starts_with("http://") || url.starts_with("https://");
         let (telegram, model, talk) = (&self.telegram, &self.model, &self.conversation);
         require(http(&telegram.api_url), "telegram.api_url (TG_API_URL) must begin with http:// or https://");
-        // Written there by whoever copies the address of a call; the bot would ask /bot…/bot…, and errors would show the token.
+        // So writes who copies the address of a call; the bot would ask /bot…/bot…, and errors would show the token.
+        let is_token = |part: &str| {
+            let id = part.strip_prefix("bot").and_then(|token| token.split_once(':')).map(|(id, _)| id);
+            id.is_some_and(|id| !id.is_empty() && id.bytes().all(|digit| digit.is_ascii_digit()))
+        };
         require(
-            !telegram.api_url.contains("/bot"),
-            "telegram.api_url (TG_API_URL) goes up to the host, as in https://api.telegram.org: without /bot and without the token, \
-             which is telegram.token (TG_BOT_TOKEN)",
+            !telegram.api_url.split('/').any(is_token),
+            "telegram.api_url (TG_API_URL) has a token in it: it is the server's address alone, as in https://api.telegram.org; the \
+             token belongs in telegram.token (TG_BOT_TOKEN)",
         );
         require(http(&self.models.hub_url), "models.hub_url (HF_ENDPOINT) must begin with http:// or https://");
         require(

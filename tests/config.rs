@@ -192,6 +192,13 @@ fn a_variable_that_follows_the_rule_is_told_the_name_that_the_setting_has() {
 }
 
 #[test]
+fn a_bot_api_behind_a_path_and_a_fraction_from_the_environment_are_taken() {
+    let env = [("TG_API_URL", "https://proxy.example/bot-api/v1"), ("AI_FRIEND_MODEL_ADAPTER_SCALE", "0.5")];
+    let config = load("", &env).unwrap();
+    assert_eq!((config.telegram.api_url.as_str(), config.model.adapter_scale), (env[0].1, 0.5));
+}
+
+#[test]
 fn passwords_in_addresses_are_not_shown() {
     let config = load("[models]\nhub_url = \"https://ann:hunter2@hub.example\"\n", &[]).unwrap();
     let shown = config.show();
@@ -212,7 +219,7 @@ fn settings_that_do_not_fit_together_are_refused() {
         ("[model]\nslots = 32\nlanes = 8\n", "lanes"),
         ("[model]\ncontext_tokens = 4096\nkv_tokens = 2048\n", "kv_tokens"),
         ("[telegram]\napi_url = \"telegram.org\"\n", "TG_API_URL"),
-        ("[telegram]\napi_url = \"https://api.telegram.org/bot1:a\"\n", "without the token"),
+        ("[telegram]\napi_url = \"https://api.telegram.org/bot1:a\"\n", "has a token in it"),
         ("[web]\nlisten = \"9090\"\n", "web.listen"),
         ("[safety]\nanswer = \" \"\n", "safety.answer"),
         ("[safety]\nanswer_again = \" \"\n", "safety.answer_again"),

@@ -160,13 +160,15 @@ pub(super) use choice;
 
 /// Refuses a whole number outside its setting's range before it is read as a type, whose own range would be told else.
 pub(super) fn whole_within(raw: &Raw, low: f64, high: f64, range: &str) -> Result<(), String> {
-    let number = match raw {
-        Raw::Toml(Value::Integer(number)) => *number,
-        Raw::Text(text) => text.trim().parse().unwrap_or(low as i64),
-        Raw::Toml(_) => return Ok(()),
+    let number: Option<i64> = match raw {
+        Raw::Toml(Value::Integer(number)) => Some(*number),
+        Raw::Text(text) => text.trim().parse().ok(),
+        Raw::Toml(_) => None,
     };
-    let within = (low..=high).contains(&(number as f64));
-    if within { Ok(()) } else { Err(format!("{number} is out of range: {range}")) }
+    match number {
+        Some(number) if !(low..=high).contains(&(number as f64)) => Err(format!("{number} is out of range: {range}")),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a number outside its range.

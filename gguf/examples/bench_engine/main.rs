@@ -9,6 +9,7 @@ mod comeback;
 mod logits;
 mod peer;
 mod plot;
+mod probe;
 mod roof;
 mod shim;
 mod simulate;

@@ -11,10 +11,13 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
 
+use crate::probe::{self, Probe};
 use crate::trace::words;
 use crate::{Options, median};
 
 const USERS: u64 = 24;
+/// Seconds from one look at the machine's own speed to the next.
+const PROBE_SECONDS: f64 = 5.0;
 const MODES: [&str; 3] = ["You are kind.", "You are glad for people.", "You comfort people."];
 /// Turns of a conversation: the older half is dropped when there are more.
 const FEWEST: usize = 12;
@@ -41,6 +44,9 @@ pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::
     let config = options.engine(8, 12, 512, 6_144);
     let model = llama::load_model(&config.model, config.gpu_layers)?;
     let context = llama::open(&model, None, &config)?;
+    let mut probe = Probe::new(LlamaBackend::new(llama::open(&model, None, &probe::config(options))?));
+    // When it was asked, and its seconds a step.
+    let mut machine: Vec<(f64, f64)> = Vec::new();
     let prompts = llama::prompts(&context);
     let backend = LlamaBackend::new(context);
     let settings = Settings {
@@ -92,9 +98,17 @@ pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::
         if let Some(started) = started.filter(|_| step.prefill == 0 && step.rows == 8) {
             let now = started.elapsed().as_secs_f64();
             samples.push((now, before.elapsed().as_secs_f64(), resident_megabytes()));
+            if machine.last().is_none_or(|last| now - last.0 >= PROBE_SECONDS) {
+                machine.push((now, probe.step()?));
+            }
             if now - told >= 60.0 {
                 told = now;
-                println!("{:.0} min: {answers} answers, {:.0} MB resident", now / 60.0, resident_megabytes());
+                println!(
+                    "{:.0} min: {answers} answers, {} steps of 8 rows alone, {:.0} MB resident",
+                    now / 60.0,
+                    samples.len(),
+                    resident_megabytes()
+                );
             }
         }
         let status = batcher.status();
@@ -130,16 +144,22 @@ pub fn run(options: &Options) -> Result<Map<String, Value>, Box<dyn std::error::
         median(&inside.map(value).collect::<Vec<_>>())
     };
     let speed = part(0.0, tenth, |sample| sample.1) / part(end - tenth, end, |sample| sample.1);
+    let probed = |from: f64, to: f64| {
+        let inside = machine.iter().filter(|asked| asked.0 >= from && asked.0 < to);
+        median(&inside.map(|asked| asked.1).collect::<Vec<_>>())
+    };
+    let machine = probed(0.0, tenth) / probed(end - tenth, end);
     let memory = part(end - tenth, end, |sample| sample.2) / part(0.0, tenth, |sample| sample.2);
     let (evictions, restored) = (batcher.status().evictions, batcher.status().restored);
     println!(
-        "long run of {:.1} minutes: {answers} answers, {cancels} cancels, {evictions} evictions, {restored} of them brought back; speed in the last tenth {speed:.3} of the first's, memory {memory:.3}; every lane equal to its log, whose logits computed anew differ by {furthest:.3} at most",
-        options.minutes
+        "long run of {:.1} minutes: {answers} answers, {cancels} cancels, {evictions} evictions, {restored} of them brought back; speed in the last tenth {speed:.3} of the first's (the machine's own {machine:.3}, so {:.3} beside it), memory {memory:.3}; every lane equal to its log, whose logits computed anew differ by {furthest:.3} at most",
+        options.minutes,
+        speed / machine
     );
     let result = json!({
         "minutes": options.minutes, "answers": answers, "cancels": cancels, "evictions": evictions,
         "restored": restored,
-        "furthest_logit": furthest, "speed_ratio": speed, "memory_ratio": memory,
+        "furthest_logit": furthest, "speed_ratio": speed, "machine_ratio": machine, "memory_ratio": memory,
     });
     Ok(Map::from_iter([("long_run".into(), result)]))
 }
