@@ -103,9 +103,9 @@ fn lora(adapter: &str, base: &Path, folder: &Path) -> std::path::PathBuf {
 #[test]
 fn both_forms_of_an_adapter_give_the_same_tensors_over_a_folder_or_a_gguf() {
     let folder = tempfile::tempdir().unwrap();
-    for size in ["micro", "tiny"] {
+    for (size, adapters) in [("micro", &["lora-new", "lora-old"][..]), ("tiny", &["lora-new"])] {
         let converted = convert(&format!("{size}/hf-safetensors"), Dtype::F16, folder.path());
-        for adapter in ["lora-new", "lora-old"] {
+        for adapter in adapters {
             for base in [fixture(&format!("{size}/hf-safetensors")), converted.clone()] {
                 let output = lora(&format!("{size}/{adapter}"), &base, folder.path());
                 assert_eq!(hashes(&output), manifest_hashes(size, "lora-f32.gguf"), "{size}/{adapter}");
