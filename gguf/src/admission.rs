@@ -73,7 +73,11 @@ impl<B: Backend> Batcher<B> {
                 None => {
                     let anchor = self.lanes.first_turn(request.owner).or_else(|| self.host.first_turn(request.owner));
                     let room = Room { context: self.limits.context, new_tokens: request.max_new_tokens as usize };
-                    match fit(&self.backend, &mut self.pieces, &request.prompt, room, anchor) {
+                    let made = fit(&self.backend, &mut self.pieces, &request.prompt, room, anchor);
+                    if waiting.forgotten {
+                        self.pieces.clear();
+                    }
+                    match made {
                         Ok(fitted) => {
                             left = left.saturating_sub(fitted.tokens.len());
                             fitted

@@ -197,6 +197,20 @@ fn a_conversation_that_goes_on_is_tokenised_where_it_is_new() {
 }
 
 #[test]
+fn who_is_forgotten_while_waiting_leaves_no_words_behind() {
+    let mut bench = Bench::with(ScriptedBackend::default(), 1);
+    let _first = bench.submit(request(1, "p.", &["x"]));
+    bench.step();
+    let _second = bench.submit(request(2, "p.", &["secret."]));
+    bench.step();
+    bench.mailbox.forget(OwnerId(2));
+    bench.run();
+    let before = bench.batcher.backend().tokenised();
+    bench.answer(request(3, "p.", &["secret."]));
+    assert_eq!(bench.batcher.backend().tokenised() - before, 3, "prefix, message and tail");
+}
+
+#[test]
 fn a_forgotten_owner_leaves_nothing_in_memory_either() {
     let (back, restored) = back_after_an_eviction(10_000, |bench| {
         let before = bench.batcher.status().host_bytes;
